@@ -1,0 +1,7 @@
+//! Pombo: an actor-based webhook delivery engine for WhatsApp instances.
+//!
+//! The layers, each using only those before it:
+//! `domain ← policy ← {format, store, directory, transport} ← engine ← api ← app ← main`;
+//! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
+
+pub mod domain;
