@@ -5,3 +5,4 @@
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
 pub mod domain;
+pub mod policy;
