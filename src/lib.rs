@@ -5,4 +5,5 @@
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
 pub mod domain;
+pub mod format;
 pub mod policy;
