@@ -4,6 +4,8 @@
 //! `domain ← policy ← {format, store, directory, transport} ← engine ← api ← app ← main`;
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
+pub mod cluster;
 pub mod domain;
 pub mod format;
 pub mod policy;
+pub mod store;

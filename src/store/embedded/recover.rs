@@ -1,0 +1,99 @@
+//! Opening what is on disk: the format is checked, lanes and dead letters are counted in one pass.
+
+use std::time::Instant;
+
+use super::counts::{Change, Totals};
+use super::fault::corrupt;
+use super::keys;
+use super::rows::{DeadRow, decode, decode_lane};
+use super::stage::HISTORY_BYTES;
+use super::tables::Tables;
+use crate::domain::EventId;
+use crate::store::{RecoveryReport, StoreError};
+
+const FORMAT: &[u8] = b"format";
+/// The format this version writes, and the only one it reads.
+const VERSION: u32 = 1;
+/// There only while no process has the store open: written at close, removed at open.
+const CLOSED_MARK: &[u8] = b"closed";
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    pub totals: Totals,
+    pub history_bytes: u64,
+    pub report: RecoveryReport,
+}
+
+/// Checks and counts; takes the mark of a clean end away.
+pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
+    let is_new = check_format(tables)?;
+    let was_closed = tables.meta.contains_key(CLOSED_MARK)?;
+    let totals = count(tables)?;
+    let newest = tables.events.last_key_value().map(fjall::Guard::key).transpose()?;
+    let last_event = newest.and_then(|key| Some(EventId::from_be_bytes((*key).try_into().ok()?)));
+    let history_bytes = match tables.meta.get(HISTORY_BYTES)? {
+        Some(value) => u64::from_be_bytes(
+            (*value).try_into().map_err(|_| corrupt("the size of the history", &"it is not 8 bytes long"))?,
+        ),
+        None => 0,
+    };
+    let mut directory = 0;
+    for guard in tables.directory.iter() {
+        guard.key()?;
+        directory += 1;
+    }
+    tables.meta.remove(CLOSED_MARK)?;
+    let report = RecoveryReport {
+        unfinished: totals.unfinished,
+        dead: totals.dead,
+        lanes: totals.active_lanes(),
+        directory,
+        unclean: !is_new && !was_closed,
+        took: began.elapsed(),
+        last_event,
+    };
+    Ok(Found { totals, history_bytes, report })
+}
+
+/// Answers whether the store is new.
+fn check_format(tables: &Tables) -> Result<bool, StoreError> {
+    let Some(value) = tables.meta.get(FORMAT)? else {
+        if tables.events.first_key_value().is_some() || tables.lanes.first_key_value().is_some() {
+            return Err(corrupt("the format version", &"it is missing beside existing data"));
+        }
+        tables.meta.insert(FORMAT, VERSION.to_string())?;
+        return Ok(true);
+    };
+    let version = std::str::from_utf8(&value).ok().and_then(|text| text.parse::<u32>().ok());
+    match version {
+        Some(VERSION) => Ok(false),
+        Some(newer) if newer > VERSION => Err(StoreError::NewerFormat(format!(
+            "its format is {newer}, this version reads {VERSION}; start the newer version again"
+        ))),
+        _ => Err(corrupt("the format version", &String::from_utf8_lossy(&value))),
+    }
+}
+
+fn count(tables: &Tables) -> Result<Totals, StoreError> {
+    let mut totals = Totals::default();
+    for guard in tables.lanes.iter() {
+        let (key, value) = guard.into_inner()?;
+        totals.apply(Change::Enter(decode_lane(&key, &value)?));
+    }
+    for guard in tables.dead.iter() {
+        let (key, value) = guard.into_inner()?;
+        let (webhook, _) =
+            keys::parse_delivery(&key).ok_or_else(|| corrupt("a dead letter", &"its key is malformed"))?;
+        let row: DeadRow = decode("a dead letter", &value)?;
+        totals.apply(Change::Died { webhook, data_bytes: row.data_bytes });
+    }
+    Ok(totals)
+}
+
+/// Says that the end was clean, and makes all of it durable.
+pub fn mark_closed(tables: &Tables) -> Result<(), StoreError> {
+    tables.meta.insert(CLOSED_MARK, [])?;
+    tables.db.persist(fjall::PersistMode::SyncAll)?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What is past its time goes, a bounded number of records at a time.
+//!
+//! Events have ids in the order of their acceptance, so the pass walks from the old end and goes on where it stopped. What it had
+//! to leave (an entry waits, a dead letter refers to it) it meets again when the walk begins anew, once an hour.
+
+use std::time::Duration;
+
+use fjall::{Readable as _, Snapshot};
+
+use super::append::REMEMBERED;
+use super::counts::{Change, Counts};
+use super::deliveries::{first_place, history_of};
+use super::fault::corrupt;
+use super::keys::{self, Key};
+use super::rows::{DeadRow, EventRow, decode};
+use super::stage::Stage;
+use super::tables::{Expiries, Table};
+use crate::domain::{EventId, Timestamp, WebhookIdBits};
+use crate::store::{Retention, RetentionStep, StoreError};
+
+/// Between two walks from the start.
+const ANEW_AFTER: Duration = Duration::from_hours(1);
+/// Records looked at in one step: some milliseconds of the writer's time.
+const EVENTS_PER_STEP: usize = 256;
+const DEAD_PER_STEP: usize = 1_024;
+
+/// Where the walks stand.
+#[derive(Debug, Default)]
+pub struct Walks {
+    events: Walk,
+    dead: Walk,
+}
+
+#[derive(Debug, Default)]
+struct Walk {
+    /// The last key looked at.
+    after: Option<Key>,
+    began: Option<Timestamp>,
+}
+
+impl Walk {
+    fn begin_anew_when_due(&mut self, now: Timestamp) {
+        if self.began.is_none_or(|began| now.since(began) >= ANEW_AFTER) {
+            *self = Self { after: None, began: Some(now) };
+        }
+    }
+
+    fn start(&self) -> std::ops::Bound<Key> {
+        self.after.clone().map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded)
+    }
+}
+
+/// What a step goes by.
+pub struct Pass<'a> {
+    pub now: Timestamp,
+    pub retention: Retention,
+    pub counts: &'a Counts,
+    pub expiries: &'a Expiries,
+    /// The size of events and history before this step.
+    pub history_bytes: u64,
+}
+
+impl Pass<'_> {
+    /// One step. The stage must be empty.
+    pub fn step(&self, stage: &mut Stage<'_>, walks: &mut Walks) -> Result<RetentionStep, StoreError> {
+        self.expiries.client_ids.expire_before(self.now.before(REMEMBERED));
+        self.expiries.messages.expire_before(self.now.before(self.retention.messages));
+        self.expiries.client_ids.take_dropped();
+        let messages = self.expiries.messages.take_dropped();
+        let snapshot = stage.tables().db.snapshot();
+        let mut step = RetentionStep { messages, ..RetentionStep::default() };
+        walks.dead.begin_anew_when_due(self.now);
+        walks.events.begin_anew_when_due(self.now);
+        // Dead letters first: their events may go in a later step.
+        self.remove_dead(stage, &snapshot, &mut walks.dead, &mut step)?;
+        if !step.more {
+            self.remove_events(stage, &snapshot, &mut walks.events, &mut step)?;
+        }
+        Ok(step)
+    }
+
+    fn remove_dead(
+        &self,
+        stage: &mut Stage<'_>,
+        snapshot: &Snapshot,
+        walk: &mut Walk,
+        step: &mut RetentionStep,
+    ) -> Result<(), StoreError> {
+        let bound = self.now.before(self.retention.dead);
+        let dead = &stage.tables().dead;
+        let mut looked_at = 0;
+        for guard in snapshot.range::<Key, _>(dead, (walk.start(), std::ops::Bound::Unbounded)).take(DEAD_PER_STEP) {
+            let (key, value) = guard.into_inner()?;
+            let row: DeadRow = decode("a dead letter", &value)?;
+            let key = Key::from_slice(&key);
+            if row.at < bound {
+                let (webhook, event) =
+                    keys::parse_delivery(&key).ok_or_else(|| corrupt("a dead letter", &"its key is malformed"))?;
+                stage.remove(Table::Dead, key.clone());
+                stage.change(Change::Undied { webhook, data_bytes: row.data_bytes });
+                remove_history(stage, snapshot, webhook, event)?;
+                step.dead += 1;
+            }
+            walk.after = Some(key);
+            looked_at += 1;
+        }
+        // An event left behind by its dead letter only now: look at it soon, not within the hour.
+        step.more = step.dead > 0 || looked_at == DEAD_PER_STEP;
+        Ok(())
+    }
+
+    fn remove_events(
+        &self,
+        stage: &mut Stage<'_>,
+        snapshot: &Snapshot,
+        walk: &mut Walk,
+        step: &mut RetentionStep,
+    ) -> Result<(), StoreError> {
+        let held_bytes = self.counts.totals(|totals| totals.held_bytes);
+        let mut excess = self.history_bytes.saturating_sub(held_bytes).saturating_sub(self.retention.history_max_bytes);
+        let expired_before = EventId::first_at(self.now.before(self.retention.history));
+        let events = &stage.tables().events;
+        let left = (walk.start(), std::ops::Bound::Unbounded);
+        for (looked_at, guard) in snapshot.range::<Key, _>(events, left).enumerate() {
+            let (key, value) = guard.into_inner()?;
+            let raw: [u8; 16] = (*key).try_into().map_err(|_| corrupt("an event", &"its key is not 16 bytes long"))?;
+            let id = EventId::from_be_bytes(raw);
+            if id >= expired_before && excess == 0 {
+                return Ok(());
+            }
+            if looked_at == EVENTS_PER_STEP {
+                step.more = true;
+                return Ok(());
+            }
+            let key = Key::from_slice(&key);
+            if let Some((deliveries, bytes)) = remove_event(stage, snapshot, id, &value)? {
+                step.events += 1;
+                step.deliveries += deliveries;
+                excess = excess.saturating_sub(bytes);
+            }
+            walk.after = Some(key);
+        }
+        Ok(())
+    }
+}
+
+/// Removes an event and its history unless something refers to it; answers its deliveries and its size.
+fn remove_event(
+    stage: &mut Stage<'_>,
+    snapshot: &Snapshot,
+    id: EventId,
+    value: &[u8],
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let tables = stage.tables();
+    let (row, _) = EventRow::decode(value)?;
+    let mut deliveries = 0;
+    for entry in row.owed(id) {
+        let is_held = match history_of(tables, snapshot, entry.webhook, id)?.last() {
+            Some(last) => last.standing.holds_event(),
+            None => first_place(tables, snapshot, &row, entry.webhook, id)?.is_some(),
+        };
+        if is_held {
+            return Ok(None);
+        }
+    }
+    let mut bytes = (size_of::<EventId>() + value.len()) as u64;
+    for entry in row.owed(id) {
+        let removed = remove_history(stage, snapshot, entry.webhook, id)?;
+        deliveries += u64::from(removed > 0);
+        bytes += removed;
+    }
+    stage.remove_sized(Table::Events, keys::event(id), value.len());
+    Ok(Some((deliveries, bytes)))
+}
+
+/// Answers the bytes that go.
+fn remove_history(
+    stage: &mut Stage<'_>,
+    snapshot: &Snapshot,
+    webhook: WebhookIdBits,
+    event: EventId,
+) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    for guard in snapshot.prefix(&stage.tables().history, keys::delivery(webhook, event)) {
+        let (key, value) = guard.into_inner()?;
+        bytes += (key.len() + value.len()) as u64;
+        stage.remove_sized(Table::History, Key::from_slice(&key), value.len());
+    }
+    Ok(bytes)
+}

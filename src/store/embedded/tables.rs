@@ -1,0 +1,118 @@
+//! The tables on disk, one log for all of them: a batch over several tables is atomic.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fjall::compaction::filter::Factory;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+
+use super::expiry::{DropExpired, Expiry};
+use crate::store::StoreError;
+
+const MIB: u64 = 1024 * 1024;
+
+/// The least fjall allows. The log is read back after a crash, so it bounds recovery time and memory.
+const LOG_BYTES: u64 = 64 * MIB;
+
+/// Full write buffers that may wait to be written to files, over all tables. The library alone would let four of each table wait.
+const MAX_FULL_BUFFERS: usize = 2;
+/// One commit waits no longer for them: when writing files fails, the commit itself has to find out.
+const BUFFERS_WAIT: Duration = Duration::from_secs(1);
+
+/// Which table a record is in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Table {
+    Events,
+    Lanes,
+    History,
+    Dead,
+    ClientIds,
+    Messages,
+    Directory,
+    Meta,
+}
+
+/// Open tables. Dropping the last handle closes them.
+pub struct Tables {
+    pub db: Database,
+    pub events: Keyspace,
+    pub lanes: Keyspace,
+    pub history: Keyspace,
+    pub dead: Keyspace,
+    pub client_ids: Keyspace,
+    pub messages: Keyspace,
+    pub directory: Keyspace,
+    pub meta: Keyspace,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tables").finish_non_exhaustive()
+    }
+}
+
+/// What expires by itself.
+#[derive(Debug, Default)]
+pub struct Expiries {
+    pub client_ids: Arc<Expiry>,
+    pub messages: Arc<Expiry>,
+}
+
+impl Tables {
+    pub fn open(path: &Path, cache_bytes: u64, expiries: &Expiries) -> Result<Self, StoreError> {
+        let (client_ids, messages) = (expiries.client_ids.clone(), expiries.messages.clone());
+        let filters = move |table: &str| -> Option<Arc<dyn Factory>> {
+            match table {
+                "client_ids" => Some(Arc::new(DropExpired(client_ids.clone()))),
+                "messages" => Some(Arc::new(DropExpired(messages.clone()))),
+                _ => None,
+            }
+        };
+        let db = Database::builder(path)
+            .cache_size(cache_bytes)
+            .max_journaling_size(LOG_BYTES)
+            .worker_threads(2)
+            .with_compaction_filter_factories(Arc::new(filters))
+            .open()?;
+        let sized = |mebibytes: u64| KeyspaceCreateOptions::default().max_memtable_size(mebibytes * MIB);
+        // What is not yet in files takes about twice its size in memory, and there may be some of each table on its way to a file.
+        // Bodies are written once and removed from the old end: kept apart, compaction does not copy them about.
+        let bodies = || sized(8).with_kv_separation(Some(KvSeparationOptions::default().file_target_size(32 * MIB)));
+        Ok(Self {
+            events: db.keyspace("events", bodies)?,
+            lanes: db.keyspace("lanes", || sized(4))?,
+            history: db.keyspace("history", || sized(4))?,
+            dead: db.keyspace("dead", || sized(2))?,
+            client_ids: db.keyspace("client_ids", || sized(4))?,
+            messages: db.keyspace("messages", || sized(4))?,
+            directory: db.keyspace("directory", || sized(2))?,
+            meta: db.keyspace("meta", || sized(1))?,
+            db,
+        })
+    }
+
+    /// Waits while write buffers fill faster than they are written to files, so that they do not pile up in memory (P7).
+    #[expect(clippy::disallowed_methods, reason = "the writer's own thread, which has nothing else to do")]
+    pub fn wait_for_files(&self) {
+        let fast = [&self.events, &self.lanes, &self.history, &self.messages, &self.client_ids];
+        let is_behind = || fast.iter().map(|table| table.sealed_memtable_count()).sum::<usize>() > MAX_FULL_BUFFERS;
+        let began = Instant::now();
+        while is_behind() && began.elapsed() < BUFFERS_WAIT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub const fn of(&self, table: Table) -> &Keyspace {
+        match table {
+            Table::Events => &self.events,
+            Table::Lanes => &self.lanes,
+            Table::History => &self.history,
+            Table::Dead => &self.dead,
+            Table::ClientIds => &self.client_ids,
+            Table::Messages => &self.messages,
+            Table::Directory => &self.directory,
+            Table::Meta => &self.meta,
+        }
+    }
+}

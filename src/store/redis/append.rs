@@ -1,0 +1,264 @@
+//! Events come in: one call per shard for all events of its instances, in order, at most [`EVENTS_PER_CALL`] at once.
+//!
+//! An event lives in the shard of its instance, with the client ids and messages. Entries for webhooks of another shard (those of
+//! a business) are entered there in a second call, after the first has answered what is new. All or nothing holds for each
+//! instance's events in their own shard. When the second call fails, the caller is refused although its instance's webhooks have
+//! the event; when it comes again with its client id, what is missing is entered ([`repair`]).
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+
+use super::answer::{all_bytes, bytes, event_id, fields, list, number, numbers};
+use super::counts::Counted;
+use super::keys::{self, lane_name};
+use super::rows::{EventRow, Record, Standing, corrupt, head, is_plain, member, message_row, score};
+use super::script::Call;
+use super::shared::Shared;
+use crate::domain::{EventId, InstanceId, LaneClass, LaneEntry, ShardId, WebhookIdBits};
+use crate::store::{Append, Appended, StoreError};
+
+/// Events of one call: some milliseconds of Redis's only thread.
+const EVENTS_PER_CALL: usize = 256;
+/// Events of one instance that stand together, as a request brings them, are not cut below this.
+const EVENTS_OF_ONE_REQUEST: usize = 1_024;
+
+pub async fn append(shared: &Shared, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError> {
+    let mut by_shard: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
+    for (place, append) in batch.iter().enumerate() {
+        by_shard.entry(ShardId::of_instance(&append.event.instance)).or_default().push(place);
+    }
+    let parts = by_shard.into_iter().map(|(shard, places)| append_to(shared, shard, &batch, places));
+    let mut answers = vec![Appended::New; batch.len()];
+    for (place, answer) in try_join_all(parts).await?.into_iter().flatten() {
+        answers[place] = answer;
+    }
+    append_elsewhere(shared, &batch, &mut answers).await?;
+    shared.confirm().await?;
+    Ok(answers)
+}
+
+/// One shard's part: its calls one after the other, so that the order of events is the order of commits.
+async fn append_to(
+    shared: &Shared,
+    shard: ShardId,
+    batch: &[Append],
+    places: Vec<usize>,
+) -> Result<Vec<(usize, Appended)>, StoreError> {
+    let mut answers = Vec::with_capacity(places.len());
+    let mut left = &places[..];
+    while !left.is_empty() {
+        let (now, later) = left.split_at(cut(left, |place| &batch[place].event.instance));
+        let mut staged = Staged::default();
+        for place in now {
+            staged.event(shard, &batch[*place])?;
+        }
+        let told = staged.send(shared, shard).await?;
+        answers.extend(now.iter().copied().zip(told));
+        left = later;
+    }
+    Ok(answers)
+}
+
+/// How many of `places` go together.
+fn cut<'a>(places: &[usize], instance: impl Fn(usize) -> &'a InstanceId) -> usize {
+    if places.len() <= EVENTS_PER_CALL {
+        return places.len();
+    }
+    let of = |at: usize| instance(places[at]);
+    let starts_run = |at: usize| of(at) != of(at - 1);
+    let most = places.len().min(EVENTS_OF_ONE_REQUEST);
+    let before = (1..=EVENTS_PER_CALL).rev().find(|at| starts_run(*at));
+    let after = || (EVENTS_PER_CALL..most).find(|at| starts_run(*at));
+    before.or_else(after).unwrap_or(most)
+}
+
+/// Entries whose webhook lives in another shard than its event.
+async fn append_elsewhere(shared: &Shared, batch: &[Append], answers: &mut [Appended]) -> Result<(), StoreError> {
+    let mut by_shard: BTreeMap<ShardId, BTreeMap<usize, Vec<LaneEntry>>> = BTreeMap::new();
+    let mut repeated = Vec::new();
+    for (place, append) in batch.iter().enumerate() {
+        let home = ShardId::of_instance(&append.event.instance);
+        let elsewhere = append.entries.iter().filter(|entry| ShardId::of_webhook(entry.webhook) != home);
+        match answers[place] {
+            Appended::Duplicate(first) => repeated.extend(elsewhere.map(|entry| (home, first, *entry))),
+            Appended::New | Appended::Late => {
+                for entry in elsewhere {
+                    let shard = by_shard.entry(ShardId::of_webhook(entry.webhook)).or_default();
+                    shard.entry(place).or_default().push(*entry);
+                }
+            }
+        }
+    }
+    let parts = by_shard.into_iter().map(|(shard, events)| async move {
+        let events: Vec<_> = events.into_iter().collect();
+        let mut late = Vec::new();
+        for now in events.chunks(EVENTS_PER_CALL) {
+            let mut staged = Staged::default();
+            for (place, entries) in now {
+                staged.entries_only(batch[*place].event.id, entries);
+            }
+            let told = staged.send(shared, shard).await?;
+            late.extend(now.iter().zip(told).filter(|(_, told)| *told == Appended::Late).map(|((place, _), _)| *place));
+        }
+        Ok::<_, StoreError>(late)
+    });
+    for place in try_join_all(parts).await?.into_iter().flatten() {
+        answers[place] = Appended::Late;
+    }
+    if repeated.is_empty() { Ok(()) } else { repair(shared, repeated).await }
+}
+
+/// A client id came again: its first event may lack what a failed call should have entered.
+async fn repair(shared: &Shared, repeated: Vec<(ShardId, EventId, LaneEntry)>) -> Result<(), StoreError> {
+    for (home, first, entry) in repeated {
+        let bucket = format!("e:{}", keys::event_bucket(first));
+        let mut read = redis::cmd("HGET");
+        read.arg(shared.keys.of(home, bucket.as_bytes())).arg(&first.to_be_bytes()[..]);
+        let Some(blob) = bytes(shared.link.run(&read).await?)? else { continue };
+        let (row, _) = EventRow::decode(&blob)?;
+        let Some(owed) = row.owed_to(entry.webhook, first) else { continue };
+        let plain = LaneEntry { class: LaneClass::Live, ..owed };
+        let shard = ShardId::of_webhook(owed.webhook);
+        let mut call = Call::new(shared.keys.base(shard));
+        call.arg(&lane_name(owed.webhook, owed.class)).arg(&first.to_be_bytes());
+        call.arg(score(&owed).as_bytes()).arg(&member(&owed)?).arg(&member(&plain)?);
+        let entered = number(&shared.link.call(&shared.scripts.repair, &call).await?)?;
+        if entered > 0 {
+            tracing::info!(event = %first, webhook = %owed.webhook_id(), "an append that failed half-way is complete now");
+            shared.count([owed.webhook]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One call in the making.
+#[derive(Default)]
+struct Staged {
+    events: Vec<EventId>,
+    call: Call,
+    messages: Call,
+    message_count: u64,
+    lanes: BTreeMap<(WebhookIdBits, LaneClass), Vec<(usize, LaneEntry)>>,
+    client_bucket: Option<u64>,
+    max_early_ms: u64,
+}
+
+impl Staged {
+    fn event(&mut self, shard: ShardId, append: &Append) -> Result<(), StoreError> {
+        let event = &append.event;
+        let here = append.entries.iter().filter(|entry| ShardId::of_webhook(entry.webhook) == shard);
+        let held = self.enter(event.id, here);
+        self.call.arg(&event.id.to_be_bytes()).number(keys::event_bucket(event.id)).arg(&EventRow::encode(append)?);
+        match &event.client_id {
+            None => self.call.arg(b""),
+            Some(client_id) => {
+                let bucket = keys::client_bucket(event.accepted_at);
+                self.client_bucket = self.client_bucket.max(Some(bucket));
+                self.call.arg(&keys::of_instance(&event.instance, client_id))
+            }
+        };
+        self.call.number(event.accepted_at.millis()).number(held);
+        for message in &append.messages {
+            self.messages.number(self.events.len() as u64).number(keys::day(message.updated_at));
+            self.messages.arg(&keys::of_instance(&event.instance, &message.message_id));
+            self.messages.arg(&message_row(message.state, message.updated_at, &message.number));
+            self.message_count += 1;
+        }
+        Ok(())
+    }
+
+    fn entries_only(&mut self, id: EventId, entries: &[LaneEntry]) {
+        let held = self.enter(id, entries.iter());
+        self.call.arg(&id.to_be_bytes()).arg(b"").arg(b"").arg(b"").number(0).number(held);
+    }
+
+    /// Answers the bytes the entries hold.
+    fn enter<'a>(&mut self, id: EventId, entries: impl Iterator<Item = &'a LaneEntry>) -> u64 {
+        self.events.push(id);
+        let mut held = 0;
+        for entry in entries {
+            held += u64::from(entry.data_bytes);
+            if is_plain(entry) {
+                self.max_early_ms = self.max_early_ms.max(early_ms(entry));
+            }
+            self.lanes.entry((entry.webhook, entry.class)).or_default().push((self.events.len(), *entry));
+        }
+        held
+    }
+
+    async fn send(mut self, shared: &Shared, shard: ShardId) -> Result<Vec<Appended>, StoreError> {
+        let (wake, fence) = (shared.config.many_nodes, shared.fence(shard));
+        let mut call = Call::new(shared.keys.base(shard));
+        call.arg(&shared.nonce).arg(&fence).arg(if wake { b"1" } else { b"0" });
+        call.arg(self.client_bucket.map(|bucket| bucket.to_string()).unwrap_or_default().as_bytes());
+        call.number(self.max_early_ms).number(self.events.len() as u64);
+        call.number(self.lanes.len() as u64).number(self.message_count).extend(&self.call);
+        for ((webhook, class), entries) in &mut self.lanes {
+            entries.sort_unstable_by_key(|(_, entry)| entry.event);
+            let rising: &[u8] = if matches!(class, LaneClass::Live | LaneClass::Low) { b"1" } else { b"0" };
+            call.arg(&lane_name(*webhook, *class)).arg(rising).number(entries.len() as u64);
+        }
+        for (event, entry) in self.lanes.values().flatten() {
+            call.number(*event as u64).arg(score(entry).as_bytes()).arg(&member(entry)?).arg(&first_record(entry)?);
+        }
+        call.extend(&self.messages);
+
+        let told = shared.link.call(&shared.scripts.append, &call).await?;
+        let [sequence, duplicates, late, lengths] = fields(told)?;
+        let counted = self.lanes.keys().map(|(webhook, class)| Counted::Waiting(*webhook, *class));
+        shared.counts.tell(number(&sequence)?, counted.zip(numbers(lengths)?));
+        let mut answers = vec![Appended::New; self.events.len()];
+        let mut place = |number: u64| {
+            let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            place.filter(|place| *place < answers.len()).ok_or_else(|| corrupt("an answer of Redis", &"no such event"))
+        };
+        let late = numbers(late)?.into_iter().map(&mut place).collect::<Result<Vec<_>, _>>()?;
+        let mut known = Vec::new();
+        for pair in list(duplicates)?.chunks_exact(2) {
+            let [first] = <[_; 1]>::try_from(all_bytes(redis::Value::Array(vec![pair[1].clone()]))?).expect("one item");
+            known.push((place(number(&pair[0])?)?, event_id(&first)?));
+        }
+        for place in late {
+            answers[place] = Appended::Late;
+        }
+        for (place, first) in known {
+            answers[place] = Appended::Duplicate(first);
+        }
+        Ok(answers)
+    }
+}
+
+/// By how much an entry is due before its event's id was made: more than 0 only after the clock has stepped back.
+pub fn early_ms(entry: &LaneEntry) -> u64 {
+    entry.event.timestamp().millis().saturating_sub(entry.due.millis())
+}
+
+/// An entry that does not wait for its first attempt needs a record to be found by lists.
+fn first_record(entry: &LaneEntry) -> Result<Vec<u8>, StoreError> {
+    if is_plain(entry) {
+        return Ok(Vec::new());
+    }
+    let head = head(entry.kind, entry.event.timestamp(), Standing::Waiting(entry.into()))?;
+    Ok(Record::bytes(entry.event, &head, &[]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_events_of_a_request_stay_together_within_reason() {
+        let instances = [InstanceId::new("a").unwrap(), InstanceId::new("b").unwrap(), InstanceId::new("c").unwrap()];
+        let cut_of = |lengths: &[usize]| {
+            let owners: Vec<_> =
+                lengths.iter().zip(&instances).flat_map(|(n, id)| std::iter::repeat_n(id, *n)).collect();
+            cut(&(0..owners.len()).collect::<Vec<_>>(), |place| owners[place])
+        };
+        assert_eq!(cut_of(&[200]), 200);
+        assert_eq!(cut_of(&[100, 300]), 100);
+        assert_eq!(cut_of(&[100, 100, 300]), 200);
+        assert_eq!(cut_of(&[700, 10]), 700);
+        assert_eq!(cut_of(&[3_000]), EVENTS_OF_ONE_REQUEST);
+    }
+}

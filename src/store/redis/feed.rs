@@ -1,0 +1,129 @@
+//! What other nodes tell: changes of the directory, appends to shards this node owns. A hint, never the only way: what is told
+//! while the connection is away is lost, so after each connection [`Notice::Connected`] asks to look at everything once.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use redis::aio::PubSub;
+use tokio::sync::mpsc;
+
+use super::keys::Keys;
+use super::shared::Shared;
+use super::url::Place;
+use crate::domain::WebhookId;
+
+/// What was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// Listening from now on: read the directory and the owned lanes anew.
+    Connected,
+    /// The directory has reached `version`; names are `b/<id>`, `i/<id>`, `w/<id>`.
+    Directory { version: u64, changed: Vec<String> },
+    /// Another node has appended to these webhooks' lanes.
+    Wake(Vec<WebhookId>),
+}
+
+/// Between two tries to connect.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Notices that wait; more wait in Redis's output buffer.
+const QUEUE: usize = 1_024;
+
+/// Listens until the receiver or the store is gone.
+pub fn listen(shared: Weak<Shared>) -> mpsc::Receiver<Notice> {
+    let (notices, receiver) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        let mut is_away = false;
+        while !notices.is_closed() {
+            let Some(listening) = shared.upgrade().filter(|shared| shared.open().is_ok()) else { return };
+            match subscribe(&listening).await {
+                Ok(feed) => {
+                    if std::mem::take(&mut is_away) {
+                        tracing::info!("Redis tells of other nodes again");
+                    }
+                    let channel = listening.keys.directory_channel();
+                    drop(listening);
+                    if notices.send(Notice::Connected).await.is_err() {
+                        return;
+                    }
+                    forward(feed, &channel, &notices).await;
+                }
+                Err(error) => {
+                    drop(listening);
+                    if !std::mem::replace(&mut is_away, true) {
+                        tracing::warn!(%error, "cannot listen to other nodes; trying again until it works");
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_AFTER) => {}
+                () = notices.closed() => return,
+            }
+        }
+    });
+    receiver
+}
+
+async fn subscribe(shared: &Shared) -> redis::RedisResult<PubSub> {
+    let client = match &shared.config.url.place {
+        Place::Single(info) => redis::Client::open((**info).clone())?,
+        // Messages reach every node of a cluster.
+        Place::Cluster(nodes) => reachable(nodes).await?,
+        Place::Sentinel { sentinels, service, settings, is_tls } => {
+            let node =
+                redis::sentinel::SentinelNodeConnectionInfo::default().set_redis_connection_info(settings.clone());
+            let node = if *is_tls { node.set_tls_mode(redis::TlsMode::Secure) } else { node };
+            redis::sentinel::Sentinel::build(sentinels.clone())?.async_master_for(service, Some(&node)).await?
+        }
+    };
+    let mut feed = tokio::time::timeout(shared.config.timeout, client.get_async_pubsub())
+        .await
+        .map_err(|_| redis::RedisError::from((redis::ErrorKind::Io, "no connection in time")))??;
+    feed.subscribe(shared.keys.directory_channel()).await?;
+    if shared.config.many_nodes {
+        feed.psubscribe(Keys::wake_channels(&shared.config.prefix)).await?;
+    }
+    Ok(feed)
+}
+
+async fn reachable(nodes: &[redis::ConnectionInfo]) -> redis::RedisResult<redis::Client> {
+    let mut failure = redis::RedisError::from((redis::ErrorKind::InvalidClientConfig, "no node is named"));
+    for node in nodes {
+        let client = redis::Client::open(node.clone())?;
+        match client.get_multiplexed_async_connection().await {
+            Ok(_) => return Ok(client),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn forward(mut feed: PubSub, directory: &str, notices: &mpsc::Sender<Notice>) {
+    let mut told = feed.on_message();
+    loop {
+        let message = tokio::select! {
+            message = told.next() => message,
+            () = notices.closed() => return,
+        };
+        let Some(message) = message else { return };
+        let notice = if message.get_channel_name() == directory {
+            parse_directory(message.get_payload_bytes())
+        } else {
+            let webhooks = message.get_payload_bytes().chunks_exact(16);
+            let id = |raw: &[u8]| raw.try_into().map(|raw| WebhookId::from_u128(u128::from_be_bytes(raw))).ok();
+            Some(Notice::Wake(webhooks.filter_map(id).collect()))
+        };
+        if let Some(notice) = notice
+            && notices.send(notice).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn parse_directory(payload: &[u8]) -> Option<Notice> {
+    let text = std::str::from_utf8(payload).ok()?;
+    let mut words = text.split_whitespace();
+    let version = words.next()?.parse().ok()?;
+    Some(Notice::Directory { version, changed: words.map(Into::into).collect() })
+}

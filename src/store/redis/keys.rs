@@ -1,0 +1,86 @@
+//! Names of keys. All keys of a shard share the hash tag `{…}`, so that a script touches one slot of a Redis Cluster.
+//!
+//! Behind `<prefix>:{07}:` there are: `e:<bucket>` events by id, `b` the buckets; `l:<webhook><class>` lanes, `m` the last place of
+//! each; `h:<webhook>` records of deliveries by event, `d:<webhook>` dead letters, `x` all of them by when they died; `c:<bucket>`
+//! client ids; `t:<day>` messages, `td` the days; `s` counters; `owner` who may settle.
+
+use crate::domain::{EventId, InstanceId, LaneClass, ShardId, Timestamp, WebhookIdBits};
+
+/// Names all keys of one installation.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    bases: Vec<String>,
+    directory: String,
+}
+
+impl Keys {
+    pub fn new(prefix: &str) -> Self {
+        let bases = ShardId::all().map(|shard| format!("{prefix}:{{{:02}}}:", shard.index())).collect();
+        Self { bases, directory: format!("{prefix}:{{directory}}:") }
+    }
+
+    /// What all keys of the shard begin with.
+    pub fn base(&self, shard: ShardId) -> &str {
+        &self.bases[shard.index()]
+    }
+
+    /// What all keys of the directory begin with.
+    pub fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// The channel on which changes of the directory are told.
+    pub fn directory_channel(&self) -> String {
+        format!("{}changed", self.directory)
+    }
+
+    /// The channels on which appends of other nodes are told to the owners of shards: the scripts make the same names.
+    pub fn wake_channels(prefix: &str) -> String {
+        format!("{prefix}:{{??}}-wake")
+    }
+
+    /// A key of the shard.
+    pub fn of(&self, shard: ShardId, name: &[u8]) -> Vec<u8> {
+        [self.base(shard).as_bytes(), name].concat()
+    }
+}
+
+pub fn lane_name(webhook: WebhookIdBits, class: LaneClass) -> Vec<u8> {
+    let mut name = webhook.to_be_bytes().to_vec();
+    name.push(b'0' + class as u8);
+    name
+}
+
+pub fn named(kind: &str, name: &[u8]) -> Vec<u8> {
+    [kind.as_bytes(), name].concat()
+}
+
+/// Events of about 8 seconds share a hash: the oldest go first without an index of events.
+pub const fn event_bucket(id: EventId) -> u64 {
+    id.timestamp().millis() >> 13
+}
+
+pub const fn client_bucket(at: Timestamp) -> u64 {
+    at.millis() / (12 * 3_600_000)
+}
+
+pub const fn day(at: Timestamp) -> u64 {
+    at.millis() / (24 * 3_600_000)
+}
+
+/// A name of an instance's own: half a hash of the instance, then the name.
+pub fn of_instance(instance: &InstanceId, name: &str) -> Vec<u8> {
+    [&instance.key()[..10], name.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_of_a_shard_share_a_hash_tag() {
+        let keys = Keys::new("pombo");
+        let shard = ShardId::from_index(7).unwrap();
+        assert_eq!(keys.of(shard, b"owner"), b"pombo:{07}:owner");
+    }
+}

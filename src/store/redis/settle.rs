@@ -1,0 +1,123 @@
+//! Attempts are decided: entries leave their places, records are written, some take another place. One call per shard and
+//! [`ENTRIES_PER_CALL`], fenced: a deposed owner settles nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures_util::future::join_all;
+
+use super::answer::{fields, number, numbers};
+use super::append::early_ms;
+use super::counts::Counted;
+use super::keys::lane_name;
+use super::rows::{Standing, attempt, dead_member, head, is_plain, member, score};
+use super::script::Call;
+use super::shared::Shared;
+use crate::domain::{LaneClass, LaneEntry, ShardId, WebhookIdBits};
+use crate::store::{Next, Settle, StoreError};
+
+/// Settlements of one call.
+const ENTRIES_PER_CALL: usize = 256;
+
+/// Whether the process must be known as the owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fencing {
+    Checked,
+    /// What any node may do: cancel what a deleted webhook was owed.
+    Off,
+}
+
+pub async fn settle(shared: &Shared, batch: Vec<Settle>, fencing: Fencing) -> Result<(), StoreError> {
+    let mut by_shard: BTreeMap<ShardId, Vec<Settle>> = BTreeMap::new();
+    for settle in batch {
+        by_shard.entry(ShardId::of_webhook(settle.entry.webhook)).or_default().push(settle);
+    }
+    let parts = by_shard.into_iter().map(|(shard, settles)| async move {
+        for part in settles.chunks(ENTRIES_PER_CALL) {
+            match settle_in(shared, shard, part, fencing).await {
+                Err(StoreError::Fenced { .. }) => return Err(StoreError::Fenced { shards: shard.bit() }),
+                answer => answer?,
+            }
+        }
+        Ok(())
+    });
+    // All are waited for: what can be settled is. A failure that trying again may mend goes before a fence.
+    let mut fenced = 0;
+    let mut failed = None;
+    for answer in join_all(parts).await {
+        match answer {
+            Ok(()) => {}
+            Err(StoreError::Fenced { shards }) => fenced |= shards,
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None if fenced != 0 => Err(StoreError::Fenced { shards: fenced }),
+        None => Ok(()),
+    }
+}
+
+/// Group: round, webhook, class. A delivery is once in a round; rounds follow each other, so the order within a delivery is kept.
+type Groups = BTreeMap<(usize, WebhookIdBits, LaneClass), (u64, Call)>;
+
+async fn settle_in(shared: &Shared, shard: ShardId, settles: &[Settle], fencing: Fencing) -> Result<(), StoreError> {
+    let mut groups = Groups::new();
+    let mut rounds = HashMap::new();
+    let mut counted = BTreeSet::new();
+    for settle in settles {
+        let LaneEntry { webhook, event, class, .. } = settle.entry;
+        let round = rounds.entry((webhook, event)).and_modify(|round| *round += 1).or_insert(0_usize);
+        let (number, call) = groups.entry((*round, webhook, class)).or_default();
+        *number += 1;
+        stage(call, settle)?;
+        counted.insert(Counted::Waiting(webhook, class));
+        match settle.next {
+            Next::Move(moved) => drop(counted.insert(Counted::Waiting(webhook, moved.class))),
+            Next::Dead(_) => drop(counted.insert(Counted::Dead(webhook))),
+            Next::Delivered | Next::Superseded { .. } | Next::Cancelled => {}
+        }
+    }
+    let mut call = Call::new(shared.keys.base(shard));
+    let fence = if fencing == Fencing::Checked { shared.fence(shard) } else { Vec::new() };
+    call.arg(&fence).number(groups.len() as u64).number(counted.len() as u64);
+    for ((_, webhook, class), (number, _)) in &groups {
+        call.arg(&lane_name(*webhook, *class)).number(*number);
+    }
+    for counted in &counted {
+        call.arg(&counted.key());
+    }
+    for (_, entries) in groups.values() {
+        call.extend(entries);
+    }
+    let [sequence, lengths] = fields(shared.link.call(&shared.scripts.settle, &call).await?)?;
+    shared.counts.tell(number(&sequence)?, counted.into_iter().zip(numbers(lengths)?));
+    Ok(())
+}
+
+fn stage(call: &mut Call, settle: &Settle) -> Result<(), StoreError> {
+    let Settle { entry, next, at, .. } = settle;
+    let moved = if let Next::Move(moved) = next { Some(moved) } else { None };
+    let dead = matches!(next, Next::Dead(_));
+    let becomes_plain = moved.is_some_and(is_plain);
+    let mut flags = Vec::with_capacity(3);
+    if becomes_plain {
+        // It has no attempts, so its record, if there is one, tells nothing.
+        flags.push(b'r');
+    } else if !is_plain(entry) {
+        flags.push(b'a');
+    }
+    flags.extend(dead.then_some(b'd'));
+    flags.extend(moved.map(|_| b'm'));
+    let still_holds = dead || moved.is_some();
+    call.arg(&member(entry)?).arg(score(entry).as_bytes()).arg(&entry.event.to_be_bytes());
+    call.arg(&head(entry.kind, *at, Standing::after(next))?).arg(&attempt(settle)?);
+    call.number(if still_holds { 0 } else { u64::from(entry.data_bytes) }).arg(&flags);
+    if dead {
+        call.number(at.millis()).arg(&dead_member(entry));
+    }
+    if let Some(moved) = moved {
+        call.arg(&lane_name(moved.webhook, moved.class)).arg(score(moved).as_bytes()).arg(&member(moved)?);
+        call.number(if becomes_plain { early_ms(moved) } else { 0 });
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! What all operations share: the link, names, scripts, counts, fences.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::{Mutex, RwLock};
+use redis::cmd;
+
+use super::RedisConfig;
+use super::answer::numbers;
+use super::counts::Counts;
+use super::keys::Keys;
+use super::link::Link;
+use super::retention::Walk;
+use super::script::Scripts;
+use crate::domain::{ShardId, Timestamp};
+use crate::store::StoreError;
+
+#[derive(Debug)]
+pub struct Shared {
+    pub config: RedisConfig,
+    pub link: Link,
+    pub keys: Keys,
+    pub scripts: Scripts,
+    pub counts: Counts,
+    /// Tells this process's appends from those of others.
+    pub nonce: [u8; 8],
+    fences: RwLock<Vec<Vec<u8>>>,
+    messages_before: AtomicU64,
+    pub walk: Mutex<Option<Walk>>,
+    pub commits: AtomicU64,
+    is_closed: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(config: RedisConfig) -> Result<Self, StoreError> {
+        let link = Link::new(&config.url, config.timeout)?;
+        let keys = Keys::new(&config.prefix);
+        Ok(Self {
+            link,
+            keys,
+            config,
+            scripts: Scripts::new(),
+            counts: Counts::default(),
+            nonce: fastrand::u64(..).to_be_bytes(),
+            fences: RwLock::new(vec![Vec::new(); ShardId::COUNT]),
+            messages_before: AtomicU64::new(0),
+            walk: Mutex::default(),
+            commits: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    pub fn open(&self) -> Result<&Self, StoreError> {
+        if self.is_closed.load(Relaxed) { Err(StoreError::Closed) } else { Ok(self) }
+    }
+
+    pub fn close(&self) {
+        self.is_closed.store(true, Relaxed);
+    }
+
+    /// What a settlement must find as the shard's owner; empty: it is not checked.
+    pub fn fence(&self, shard: ShardId) -> Vec<u8> {
+        self.fences.read()[shard.index()].clone()
+    }
+
+    pub fn set_fence(&self, shard: ShardId, owner: Option<&str>) {
+        self.fences.write()[shard.index()] = owner.unwrap_or_default().as_bytes().to_vec();
+    }
+
+    /// The shards this process looks after: those it has a fence for, or all when it has none.
+    pub fn looked_after(&self) -> Vec<ShardId> {
+        let fences = self.fences.read();
+        let owned: Vec<_> = ShardId::all().filter(|shard| !fences[shard.index()].is_empty()).collect();
+        if owned.is_empty() && !self.config.many_nodes { ShardId::all().collect() } else { owned }
+    }
+
+    /// States of messages before this have expired.
+    pub fn messages_before(&self) -> Timestamp {
+        Timestamp::from_millis(self.messages_before.load(Relaxed))
+    }
+
+    pub fn expire_messages(&self, before: Timestamp) {
+        self.messages_before.store(before.millis(), Relaxed);
+    }
+
+    /// Waits until what was written is where the configuration wants it.
+    pub async fn confirm(&self) -> Result<(), StoreError> {
+        self.commits.fetch_add(1, Relaxed);
+        let RedisConfig { wait_replicas, wait_aof, .. } = self.config;
+        let millis = u64::try_from(self.config.timeout.as_millis() / 2).unwrap_or(1_000);
+        if wait_aof {
+            let mut wait = cmd("WAITAOF");
+            wait.arg(1).arg(wait_replicas).arg(millis);
+            let reached = numbers(self.link.run(&wait).await?)?;
+            let is_enough = reached.first() >= Some(&1) && reached.get(1) >= Some(&u64::from(wait_replicas));
+            return if is_enough { Ok(()) } else { Err(not_confirmed("the append-only file")) };
+        }
+        if wait_replicas > 0 {
+            let mut wait = cmd("WAIT");
+            wait.arg(wait_replicas).arg(millis);
+            let reached = super::answer::number(&self.link.run(&wait).await?)?;
+            return if reached >= u64::from(wait_replicas) { Ok(()) } else { Err(not_confirmed("enough replicas")) };
+        }
+        Ok(())
+    }
+}
+
+fn not_confirmed(place: &str) -> StoreError {
+    StoreError::Unavailable(format!("Redis did not confirm in time that the events reached {place}"))
+}
