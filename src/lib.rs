@@ -9,3 +9,4 @@ pub mod domain;
 pub mod format;
 pub mod policy;
 pub mod store;
+pub mod transport;

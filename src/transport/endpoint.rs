@@ -1,0 +1,206 @@
+//! An attempt from start to end, on connections owned by one webhook.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use hyper::body::Incoming;
+use tokio::time::timeout_at;
+
+use crate::domain::{Failure, FailureCode, Outcome};
+
+use super::failure::{self as failures, failure};
+use super::pool::{Lease, Pool};
+use super::request::{AttemptHeaders, Template};
+use super::response;
+use super::route::Route;
+use super::sockets::Socket;
+use super::trace::{Stage, Trace};
+use super::{Shared, Target, dial};
+
+/// Keep-alive connections owned by one webhook (cheap to clone, `!Send`).
+///
+/// Must be used inside a `tokio::task::LocalSet`: connections are driven by local tasks. When the last clone is dropped
+/// its idle connections close. A request in flight borrows its endpoint, so it finishes first.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    inner: Rc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    /// `None` for a URL that cannot be requested, which [`Target::parse`] does not let through.
+    way: Option<(Route, Template)>,
+    pool: Rc<Pool>,
+}
+
+/// What an exchange on one connection came to.
+enum Sent {
+    Answered(Response<Incoming>, Lease),
+    /// The request was certainly not processed, so another connection may carry it.
+    Unsent(Failure),
+}
+
+impl Endpoint {
+    pub(super) fn new(shared: Arc<Shared>, target: &Target, headers: HeaderMap) -> Self {
+        let way = Route::new(&target.url).map(|route| {
+            let template = Template::new(&route, headers, shared.proxy.as_ref(), shared.user_agent.as_ref());
+            (route, template)
+        });
+        let may_multiplex = way.as_ref().is_some_and(|(route, _)| route.https);
+        let pool = Rc::new(Pool::new(shared.keep_alive, may_multiplex));
+        Self { inner: Rc::new(Inner { shared, way, pool }) }
+    }
+
+    /// Sends one request and reads its answer within `timeout`, connecting included. Never panics, never follows a redirect.
+    pub async fn post(&self, headers: AttemptHeaders, body: Bytes, timeout: Duration) -> Outcome {
+        let mut socket = self.inner.socket_ahead().await;
+        let mut trace = Trace::start(timeout);
+        let deadline = trace.deadline;
+        match timeout_at(deadline, self.inner.exchange(&headers, body, &mut socket, &mut trace)).await {
+            Ok(Ok((response, lease))) => self.inner.finish(response, lease, trace).await,
+            Ok(Err(failure)) => trace.failed(failure),
+            Err(_) => trace.timed_out(),
+        }
+    }
+
+    /// Closes idle connections older than the keep-alive time; answers how many are open.
+    pub fn sweep(&self) -> usize {
+        self.inner.pool.sweep()
+    }
+
+    /// Closes idle connections now and keeps none from here on. Requests in flight finish.
+    pub fn close(&self) {
+        self.inner.pool.close();
+    }
+
+    /// A view on the number of open connections that outlives the endpoint.
+    #[cfg(test)]
+    pub(super) fn watch_open(&self) -> super::connection::OpenCount {
+        self.inner.pool.open.clone()
+    }
+}
+
+impl Inner {
+    /// A socket for an attempt that will need one. Waiting for it is not the receiver's fault: the attempt's time has not begun.
+    async fn socket_ahead(&self) -> Option<Socket> {
+        if self.pool.is_likely_to_have_one() { None } else { Some(self.shared.sockets.open().await) }
+    }
+
+    async fn exchange(
+        &self,
+        headers: &AttemptHeaders,
+        body: Bytes,
+        socket: &mut Option<Socket>,
+        trace: &mut Trace,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        let Some((route, template)) = &self.way else {
+            return Err(failure(FailureCode::Internal, "the webhook's URL cannot be requested"));
+        };
+        let lease = match self.pool.reuse().await {
+            Some(lease) => {
+                trace.phases.reused = true;
+                lease
+            }
+            None => self.connect(route, socket, trace).await?,
+        };
+        // Not needed after all when another connection could be used.
+        socket.take();
+        let unsent = match send(lease, template, headers, body.clone(), trace).await? {
+            Sent::Answered(response, lease) => return Ok((response, lease)),
+            Sent::Unsent(failure) => failure,
+        };
+        if !trace.phases.reused {
+            return Err(unsent);
+        }
+        // The receiver had closed the connection while it was idle, or takes no more streams on it. Once more: never on
+        // another idle HTTP/1.1 connection, which may be as stale.
+        trace.phases.reused = false;
+        let lease = match self.pool.stream() {
+            Some(stream) => Lease::Http2(stream),
+            None => self.connect(route, socket, trace).await?,
+        };
+        match send(lease, template, headers, body, trace).await? {
+            Sent::Answered(response, lease) => Ok((response, lease)),
+            Sent::Unsent(failure) => Err(failure),
+        }
+    }
+
+    /// A connection that another attempt is about to have, or a new one.
+    async fn connect(&self, route: &Route, socket: &mut Option<Socket>, trace: &mut Trace) -> Result<Lease, Failure> {
+        if self.pool.wait_for_dial().await
+            && let Some(lease) = self.pool.reuse().await
+        {
+            trace.phases.reused = true;
+            return Ok(lease);
+        }
+        Box::pin(self.dial(route, socket, trace)).await
+    }
+
+    async fn dial(&self, route: &Route, socket: &mut Option<Socket>, trace: &mut Trace) -> Result<Lease, Failure> {
+        let _dialing = self.pool.dialing();
+        let socket = match socket.take() {
+            Some(socket) => socket,
+            None => self.shared.sockets.open().await,
+        };
+        let connection = dial::dial(&self.shared, route, &self.pool.open, socket, trace).await?;
+        Ok(self.pool.adopt(connection))
+    }
+
+    /// The head decides; the body is read as far as it is cheap.
+    async fn finish(&self, response: Response<Incoming>, lease: Lease, mut trace: Trace) -> Outcome {
+        let (head, body) = response.into_parts();
+        let (failure, retry_after_s) = response::judge(head.status, &head.headers);
+        let (snippet, complete) = response::read(body, self.shared.limits, trace.deadline).await;
+        if complete {
+            lease.give_back();
+        } else {
+            lease.cut_short();
+        }
+        Outcome { status: head.status.as_u16(), failure, retry_after_s, snippet, phases: trace.finish() }
+    }
+}
+
+/// Sends on the leased connection. An error is final; a request that was not processed is not.
+async fn send(
+    lease: Lease,
+    template: &Template,
+    headers: &AttemptHeaders,
+    body: Bytes,
+    trace: &mut Trace,
+) -> Result<Sent, Failure> {
+    trace.enter(Stage::Answer);
+    match lease {
+        Lease::Http1(mut lease) => {
+            let connection = lease.connection();
+            match connection.sender.try_send_request(template.http1(headers, body)).await {
+                Ok(response) => {
+                    trace.answered(connection.last_write.get());
+                    Ok(Sent::Answered(response, Lease::Http1(lease)))
+                }
+                Err(mut error) => {
+                    let untouched = error.take_message().is_some();
+                    let failure = failures::of_request(error.error());
+                    if untouched { Ok(Sent::Unsent(failure)) } else { Err(failure) }
+                }
+            }
+        }
+        Lease::Http2(mut lease) => match lease.sender.try_send_request(template.http2(headers, body)).await {
+            Ok(response) => {
+                trace.answered(None);
+                Ok(Sent::Answered(response, Lease::Http2(lease)))
+            }
+            Err(mut error) => {
+                let untouched = error.take_message().is_some() || failures::was_not_processed(error.error());
+                let failure = failures::of_request(error.error());
+                if failures::is_of_one_stream(error.error()) {
+                    lease.release();
+                }
+                if untouched { Ok(Sent::Unsent(failure)) } else { Err(failure) }
+            }
+        },
+    }
+}
