@@ -5,6 +5,7 @@
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
 pub mod cluster;
+pub mod directory;
 pub mod domain;
 pub mod format;
 pub mod policy;
