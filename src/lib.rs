@@ -5,9 +5,11 @@
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
 pub mod cluster;
+pub mod config;
 pub mod directory;
 pub mod domain;
 pub mod format;
 pub mod policy;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

@@ -1,0 +1,7 @@
+//! What the process tells of itself.
+
+pub mod logging;
+pub mod meters;
+pub mod metrics;
+pub mod names;
+pub mod process;
