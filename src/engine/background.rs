@@ -1,0 +1,156 @@
+//! The engine's slow tasks: instances that follow their events, actors that follow the directory, lanes of deleted webhooks.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::Core;
+use super::handle::Engine;
+use super::handle::Lofts;
+use super::loft::{Abandon, Nudge, Reconfigure, Remove};
+use crate::cluster::ClusterEvent;
+use crate::directory::Changed;
+use crate::domain::{Effects, InstanceId, InstanceState, ShardId, WebhookId};
+use crate::store::StoreError;
+
+/// Entries of a deleted webhook cancelled at once: small, so that other commits come between.
+const CANCEL_STEP: usize = 100;
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+const STORE_AWAY: Duration = Duration::from_secs(1);
+
+/// Moves instances as their `connection.update` and `state.instance` events say, in the order of acceptance.
+pub(super) async fn keep_instances(mut effects: mpsc::UnboundedReceiver<(InstanceId, Effects)>, core: Arc<Core>) {
+    while let Some((id, effects)) = effects.recv().await {
+        let Some(instance) = core.directory.instance(&id) else { continue };
+        let connection = effects.connection.unwrap_or((instance.connection, instance.status_reason));
+        let state = match effects.state.as_deref() {
+            Some("on") => InstanceState::Active,
+            Some("off" | "deleted") => InstanceState::Inactive,
+            _ => instance.state,
+        };
+        if (instance.connection, instance.status_reason) == connection && instance.state == state {
+            continue;
+        }
+        let (told, switches) = (effects.connection, effects.state.is_some());
+        let moved = core.directory.update_instance(&id, move |instance| {
+            // Only what the event told: the rest may have been changed by somebody meanwhile.
+            if let Some(connection) = told {
+                (instance.connection, instance.status_reason) = connection;
+            }
+            if switches {
+                instance.state = state;
+            }
+        });
+        if let Err(error) = moved.await {
+            tracing::error!(instance = %id, %error, "could not record the instance's new state");
+        }
+    }
+}
+
+/// Tells actors of changes, and ends those of deleted webhooks.
+pub(super) async fn follow_directory(mut changes: mpsc::UnboundedReceiver<Changed>, core: Arc<Core>, lofts: Lofts) {
+    while let Some(change) = changes.recv().await {
+        match change {
+            Changed::Webhook(id) => {
+                if let Some(webhook) = core.directory.webhook(id) {
+                    lofts.of_owner(&webhook.owner).do_send(Reconfigure(id));
+                }
+            }
+            Changed::WebhookDeleted(id) => {
+                let (core, lofts) = (Arc::clone(&core), lofts.clone());
+                actix::spawn(async move {
+                    for loft in lofts.all() {
+                        let (reply, ended) = oneshot::channel();
+                        loft.do_send(Remove(id, reply));
+                        let _ended = ended.await;
+                    }
+                    cancel(id, core).await;
+                });
+            }
+            // Routes are looked up for every request, bodies for every attempt: there is nothing to tell.
+            Changed::Instance(_) | Changed::InstanceDeleted(_) => {}
+        }
+    }
+}
+
+/// Takes over lanes that come to this node and lets go of those that leave it.
+pub(super) async fn follow_cluster(mut events: mpsc::Receiver<ClusterEvent>, engine: Engine) {
+    let (core, lofts) = (Arc::clone(&engine.inner.core), engine.inner.lofts.clone());
+    while let Some(event) = events.recv().await {
+        match event {
+            ClusterEvent::Gained(shard) => {
+                wake_shards(&engine, |webhook| ShardId::of_webhook(webhook.as_u128()) == shard).await;
+            }
+            ClusterEvent::Lost(shard) => lofts.all().iter().for_each(|loft| loft.do_send(Abandon(shard))),
+            ClusterEvent::Wake(webhooks) => webhooks.into_iter().for_each(|webhook| nudge(&core, &lofts, webhook)),
+            ClusterEvent::DirectoryChanged => reload(&core).await,
+            ClusterEvent::LookAgain => {
+                reload(&core).await;
+                match core.store.active_lanes().await {
+                    Ok(lanes) => lanes.into_iter().for_each(|(webhook, _)| nudge(&core, &lofts, webhook)),
+                    Err(error) => tracing::debug!(%error, "the lanes could not be looked at; they are again soon"),
+                }
+            }
+        }
+    }
+}
+
+async fn wake_shards(engine: &Engine, is_ours: impl Fn(WebhookId) -> bool) {
+    loop {
+        match engine.inner.core.store.active_lanes().await {
+            Ok(lanes) => {
+                let ours = lanes.into_iter().map(|(webhook, _)| webhook).filter(|webhook| is_ours(*webhook));
+                return ours.for_each(|webhook| engine.wake(webhook));
+            }
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the lanes of a shard could not be read; trying again");
+                tokio::time::sleep(STORE_AWAY).await;
+            }
+        }
+    }
+}
+
+fn nudge(core: &Core, lofts: &Lofts, webhook: WebhookId) {
+    if let Some(config) = core.directory.webhook(webhook).filter(|_| core.serves(webhook)) {
+        lofts.of_owner(&config.owner).do_send(Nudge(webhook));
+    }
+}
+
+async fn reload(core: &Core) {
+    if let Err(error) = core.directory.reload().await {
+        tracing::warn!(%error, "the directory could not be read anew; it is again soon");
+    }
+}
+
+/// Cancels what a deleted webhook was owed, in small steps beside everything else.
+pub(super) async fn cancel(webhook: WebhookId, core: Arc<Core>) {
+    core.settler.barrier().await;
+    loop {
+        let began = tokio::time::Instant::now();
+        match core.store.cancel_lane(webhook, CANCEL_STEP).await {
+            // Everybody writes through the same store: a rest as long as the step leaves half of its time to them.
+            Ok(true) => tokio::time::sleep(began.elapsed()).await,
+            Ok(false) | Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%webhook, %error, "could not cancel the deliveries of a deleted webhook; trying again");
+                tokio::time::sleep(STORE_AWAY).await;
+            }
+        }
+    }
+}
+
+/// Holds the bound on unfinished deliveries, looked at now and then: exact to what is accepted in between.
+pub(super) async fn watch_backlog(core: Weak<Core>) {
+    loop {
+        let Some(core) = core.upgrade() else { return };
+        let is_full = core.store.unfinished() >= core.config.max_backlog;
+        if core.backlog_is_full.swap(is_full, Ordering::Relaxed) != is_full {
+            tracing::warn!(is_full, max_backlog = core.config.max_backlog, "the bound on unfinished deliveries");
+        }
+        drop(core);
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}

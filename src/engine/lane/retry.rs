@@ -1,0 +1,143 @@
+//! Deliveries that wait for their next attempt: the earliest ones in memory, the rest in the store.
+
+use std::collections::BTreeMap;
+
+use ahash::AHashMap;
+
+use super::fresh::KEPT_AT_REST;
+use super::{Ask, Place, Waiting};
+use crate::domain::{EventId, LaneClass, Timestamp};
+
+/// Sorts before every real place.
+const START: Place = (Timestamp::from_millis(0), EventId::MIN);
+
+#[derive(Debug)]
+pub(super) struct Retries {
+    waiting: BTreeMap<Place, Waiting>,
+    due_of: AHashMap<EventId, Timestamp>,
+    /// Everything in the store up to here is in memory; `None`: everything is.
+    horizon: Option<Place>,
+    /// The page being read starts after this place.
+    loading: Option<Place>,
+    /// The earliest entry past the horizon that came while a page was being read: the page may lack it.
+    missed: Option<Place>,
+    /// The first reading of an ordered lane goes through the whole part, because it tells which keys are blocked.
+    scan: Option<Place>,
+}
+
+impl Retries {
+    pub(super) fn new(behind: bool, ordered: bool) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            due_of: AHashMap::new(),
+            horizon: behind.then_some(START),
+            loading: None,
+            missed: None,
+            scan: (behind && ordered).then_some(START),
+        }
+    }
+
+    /// The blocked keys of an ordered lane are not all known yet.
+    pub(super) fn keys_unknown(&self) -> bool {
+        self.scan.is_some()
+    }
+
+    pub(super) fn insert(&mut self, waiting: Waiting, bound: usize) {
+        let place = waiting.place();
+        if self.horizon.is_some_and(|horizon| place > horizon) {
+            if self.loading.is_some() {
+                self.missed = Some(self.missed.map_or(place, |missed| missed.min(place)));
+            }
+            return;
+        }
+        self.put(waiting);
+        self.shrink_to(bound);
+    }
+
+    fn put(&mut self, waiting: Waiting) {
+        if let Some(due) = self.due_of.insert(waiting.entry.event, waiting.entry.due) {
+            self.waiting.remove(&(due, waiting.entry.event));
+        }
+        self.waiting.insert(waiting.place(), waiting);
+    }
+
+    fn shrink_to(&mut self, bound: usize) {
+        while self.waiting.len() > bound {
+            if let Some((place, _)) = self.waiting.pop_last() {
+                self.due_of.remove(&place.1);
+            }
+            self.horizon = self.waiting.last_key_value().map(|(place, _)| *place);
+        }
+    }
+
+    pub(super) fn loaded(&mut self, page: Vec<Waiting>, full: bool, bound: usize) {
+        let (asked, missed) = (self.loading.take(), self.missed.take());
+        if self.scan.is_some() {
+            self.scan = page.last().filter(|_| full).map(Waiting::place);
+        }
+        // The page continues what is in memory unless memory has shrunk meanwhile or the scan has run ahead of it.
+        if asked.is_none() || asked != self.horizon {
+            return;
+        }
+        let (mut reached, mut complete) = (asked, !full && missed.is_none());
+        for waiting in page {
+            if missed.is_some_and(|missed| waiting.place() >= missed) {
+                complete = false;
+                break;
+            }
+            reached = Some(waiting.place());
+            self.put(waiting);
+        }
+        self.horizon = if complete { None } else { reached };
+        self.shrink_to(bound);
+    }
+
+    pub(super) fn load_failed(&mut self) {
+        self.loading = None;
+        self.missed = None;
+    }
+
+    pub(super) fn wants(&mut self, low_water: usize) -> Option<Ask> {
+        let after = self.scan.or_else(|| self.horizon.filter(|_| self.waiting.len() <= low_water))?;
+        if self.loading.is_some() {
+            return None;
+        }
+        self.loading = Some(after);
+        Some(Ask::Load { class: LaneClass::Retry, order_key: 0, after: Some(after) })
+    }
+
+    pub(super) fn first(&self) -> Option<&Waiting> {
+        self.waiting.first_key_value().map(|(_, waiting)| waiting)
+    }
+
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.first().map(|waiting| waiting.entry.due)
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let (place, waiting) = self.waiting.pop_first()?;
+        self.due_of.remove(&place.1);
+        Some(waiting)
+    }
+
+    pub(super) fn remove(&mut self, event: EventId) -> Option<Waiting> {
+        let due = self.due_of.remove(&event)?;
+        self.waiting.remove(&(due, event))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.horizon.is_some() || self.loading.is_some()
+    }
+
+    /// Keeps a few entries without their events; the rest is read again.
+    pub(super) fn rest(&mut self) {
+        if self.loading.is_none() {
+            self.shrink_to(KEPT_AT_REST);
+        }
+        self.waiting.values_mut().for_each(|waiting| waiting.carried = None);
+    }
+}

@@ -1,0 +1,86 @@
+//! What a loft does now and then: idle children go, and the state of the others is noted for the metrics.
+
+use actix::{Context, Handler, Message};
+
+use super::{Abandon, LoftActor};
+use crate::domain::ShardId;
+use crate::engine::instance::Retire;
+use crate::engine::observe::{self, Observed};
+use crate::engine::slot::Slot;
+use crate::engine::webhook;
+
+/// Look for idle children.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct Sweep;
+
+/// Say what the children are doing.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct Observe;
+
+impl Handler<Sweep> for LoftActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Sweep, _: &mut Context<Self>) {
+        let (now, idle_after) = (self.core.clock.mono(), self.core.config.idle_after);
+        self.instances.retain(|_, slot| {
+            let retires = slot.can_retire(now, idle_after);
+            if retires {
+                slot.address.do_send(Retire);
+            }
+            !retires
+        });
+        self.webhooks.retain(|_, slot| {
+            let retires = slot.can_retire(now, idle_after);
+            if retires {
+                slot.address.do_send(webhook::Close(None));
+            } else {
+                slot.address.do_send(webhook::SweepConnections);
+            }
+            !retires
+        });
+        let webhooks = &self.webhooks;
+        let forget_after = self.core.config.breaker.max_open * 2;
+        self.gates.retain(|id, (_, last_used)| {
+            if webhooks.contains_key(id) {
+                *last_used = now;
+            }
+            now.duration_since(*last_used) < forget_after
+        });
+    }
+}
+
+impl Handler<Abandon> for LoftActor {
+    type Result = ();
+
+    fn handle(&mut self, Abandon(shard): Abandon, _: &mut Context<Self>) {
+        self.webhooks.retain(|id, slot| {
+            let leaves = ShardId::of_webhook(id.as_u128()) == shard;
+            if leaves {
+                slot.address.do_send(webhook::Close(None));
+            }
+            !leaves
+        });
+    }
+}
+
+impl Handler<Observe> for LoftActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Observe, _: &mut Context<Self>) {
+        let mut observed = Observed {
+            instances: self.instances.len() as u64,
+            webhooks: self.webhooks.len() as u64,
+            mailbox: self.instances.values().map(Slot::unhandled).sum(),
+            ..Observed::default()
+        };
+        for slot in self.webhooks.values() {
+            observed.mailbox += slot.unhandled();
+            if !slot.presence.is_idle() {
+                observed.note(observe::held_by(slot.presence.held_by()), slot.presence.oldest_due());
+            }
+        }
+        self.core.observations.put(self.thread, observed);
+    }
+}

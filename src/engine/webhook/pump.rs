@@ -1,0 +1,125 @@
+//! Starts what may start: the lane says what is next, the gate whether it may go, and an attempt task takes it from there.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{AsyncContext as _, Context};
+
+use super::{WebhookActor, set_alarm};
+use crate::domain::{WaitReason, WebhookOwner};
+use crate::engine::attempt::{self, Flight};
+use crate::engine::lane::{Peek, Waiting};
+use crate::format::{self, Sender};
+use crate::policy::Permit;
+
+/// When the store is slow to take settlements: look again after this.
+const STORE_IS_SLOW: Duration = Duration::from_millis(20);
+/// `data` of one webhook's events in flight, unless a single event has more.
+const MAX_FLYING_BYTES: u64 = 8 << 20;
+/// Later than this behind its due time a delivery is said to have waited.
+const PUNCTUAL: Duration = Duration::from_millis(5);
+
+impl WebhookActor {
+    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+        let core = Arc::clone(&self.room.core);
+        if core.draining.load(Ordering::Relaxed) {
+            return;
+        }
+        if !core.serves(self.config.id) {
+            // The lease has run out: whoever has it now starts what is here.
+            return;
+        }
+        if !self.config.is_delivering() {
+            self.held_by = WaitReason::Paused;
+            self.lane.rest();
+            return;
+        }
+        loop {
+            // Read once: a clock that steps back must not make undue what was due a moment ago.
+            let now = core.clock.wall();
+            match self.lane.peek(now) {
+                Peek::Nothing => {
+                    self.held_by = if self.lane.waiting() > 0 { WaitReason::Order } else { WaitReason::None };
+                    return;
+                }
+                Peek::NotBefore(due) => {
+                    self.held_by = WaitReason::None;
+                    // The wall clock may lag a little behind the runtime's: never early (P8).
+                    let after = due.since(now) + Duration::from_millis(1);
+                    set_alarm(self, ctx, core.clock.mono() + after);
+                    return;
+                }
+                Peek::Due { data_bytes } => {
+                    // The rest of what is in flight must end first: a few huge events must not fill the memory (P7).
+                    if self.flying_bytes > 0 && self.flying_bytes + u64::from(data_bytes) > MAX_FLYING_BYTES {
+                        self.held_by = WaitReason::Window;
+                        return;
+                    }
+                }
+            }
+            if !core.settler.has_room() {
+                set_alarm(self, ctx, core.clock.mono() + STORE_IS_SLOW);
+                return;
+            }
+            let admitted = self.gate.borrow_mut().admit(core.clock.mono());
+            match admitted {
+                Ok(permit) => {
+                    self.lane.resume();
+                    let waiting = self.lane.take(now).expect("the lane said that one is due");
+                    self.start(waiting, permit, ctx);
+                }
+                Err(hold) => {
+                    self.held_by = hold.reason;
+                    if hold.reason == WaitReason::CircuitOpen {
+                        self.lane.rest();
+                    }
+                    if let Some(until) = hold.until {
+                        set_alarm(self, ctx, until);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, waiting: Waiting, permit: Permit, ctx: &Context<Self>) {
+        let Waiting { entry, carried } = waiting;
+        let sender = self.own_sender();
+        self.flying_bytes += u64::from(entry.data_bytes);
+        let started_at = self.room.core.clock.wall();
+        let waited = started_at.since(entry.due);
+        let waited_for = if waited > PUNCTUAL { self.held_by } else { WaitReason::None };
+        self.room.core.meters.lag(waited_for, waited);
+        attempt::spawn(Flight {
+            room: Rc::clone(&self.room),
+            actor: ctx.address(),
+            entry,
+            carried,
+            permit: Some(permit),
+            config: Arc::clone(&self.config),
+            signer: Rc::clone(&self.signer),
+            endpoint: self.endpoint.clone(),
+            sender,
+            waited_for,
+            started_at,
+            started: self.room.core.clock.mono(),
+        });
+    }
+
+    /// Whom an instance's webhook tells of, with an endpoint that does; `None` for a business's webhook.
+    fn own_sender(&mut self) -> Option<Rc<Sender>> {
+        let WebhookOwner::Instance(instance) = &self.config.owner else { return None };
+        let sender = self.room.sender(instance)?;
+        if !self.sender.as_ref().is_some_and(|known| Rc::ptr_eq(known, &sender)) {
+            let headers = format::static_headers(&self.config, &sender);
+            if headers != self.headers {
+                self.endpoint = super::endpoint(&self.room, &self.config, headers.clone());
+                self.headers = headers;
+            }
+            self.sender = Some(Rc::clone(&sender));
+        }
+        Some(sender)
+    }
+}
