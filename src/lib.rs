@@ -4,6 +4,7 @@
 //! `domain ← policy ← {format, store, directory, transport} ← engine ← api ← app ← main`;
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
+pub mod api;
 pub mod cluster;
 pub mod config;
 pub mod directory;

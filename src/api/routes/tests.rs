@@ -1,0 +1,6 @@
+//! The API as its callers meet it.
+
+mod deliveries;
+mod events;
+mod legacy;
+mod process;
