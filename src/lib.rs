@@ -5,7 +5,10 @@
 //! `telemetry`, `config` and `shutdown` stand beside them. `ARCHITECTURE.md` walks one event through the house.
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod cluster;
+pub mod commands;
 pub mod config;
 pub mod directory;
 pub mod domain;

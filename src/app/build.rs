@@ -1,0 +1,161 @@
+//! From a configuration to a running process, and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+
+use super::first_start::{self, Admin};
+use super::observer::Observer;
+use super::storage::{self, Storage};
+use super::{files, keeper, server};
+use crate::api::auth::Auth;
+use crate::api::ingest::limits::IngestLimits;
+use crate::api::intake::Intake;
+use crate::api::routes::Shared;
+use crate::api::state::{ApiState, Limits};
+use crate::cluster::Membership;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::domain::EventIds;
+use crate::engine::{Clock, Engine, EngineConfig, Parts};
+use crate::shutdown::Stop;
+use crate::store::Store;
+use crate::telemetry::metrics;
+use crate::transport::{Transport, TransportConfig};
+
+/// Requests that are being answered when the server ends get this long.
+const SERVER_GRACE: Duration = Duration::from_secs(2);
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// `None`: this process is alone with its store.
+    membership: Option<Arc<dyn Membership>>,
+    store: Arc<dyn Store>,
+    engine: Engine,
+    server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    keeper: JoinHandle<()>,
+    observer: JoinHandle<()>,
+    addr: SocketAddr,
+    admin_token: Option<String>,
+}
+
+impl Running {
+    pub(super) async fn build(config: Config) -> anyhow::Result<Self> {
+        let Storage { store, leases, cluster } = storage::open(&config).await?;
+        let (membership, events) = cluster.map(|cluster| (cluster.membership, cluster.events)).unzip();
+        let directory = Arc::new(Directory::load(Arc::clone(&store)).await.context("reading the directory")?);
+        let recovery = store.recovery();
+        let seed = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())
+            .map_err(|_| anyhow::anyhow!("the system has no randomness to give"))?
+            .expose();
+        let mut ids = EventIds::new(u64::from_ne_bytes(seed));
+        if let Some(last) = recovery.last_event {
+            ids = ids.after(last);
+        }
+        let transport = TransportConfig { max_sockets: files::sockets_for_receivers(), ..config.transport() };
+        let metrics = metrics::install()?;
+        let engine = Engine::start(Parts {
+            store: Arc::clone(&store),
+            directory: Arc::clone(&directory),
+            transport: Transport::new(transport)?,
+            config: engine_config(&config),
+            clock: Clock::System,
+            ids,
+            leases,
+            cluster: events,
+        })
+        .await
+        .context("starting the engine")?;
+
+        let admin = first_start::admin(&config, &*store).await?;
+        let auth = Auth::load(&*store, admin.digest()).await?;
+        let state = ApiState {
+            directory: Arc::clone(&directory),
+            store: Arc::clone(&store),
+            engine: Arc::new(engine.clone()),
+            targets: config.targets.clone(),
+            auth,
+            limits: Limits::default(),
+            intake: Intake::new(config.limits.max_in_flight_bytes.max(4 * config.limits.max_body_bytes as u64)),
+        };
+        let limits = IngestLimits {
+            max_body_bytes: config.limits.max_body_bytes,
+            max_events: config.limits.max_events_per_request,
+            ..IngestLimits::default()
+        };
+        let shared = Shared::new(state, limits, metrics.clone());
+        let (server, addr) = server::bind(&config, shared)?;
+        let handle = server.handle();
+        let serving = actix::spawn(server);
+        let keeper = actix::spawn(keeper::run(Arc::clone(&store), config.retention));
+        let observer = Observer { store: Arc::clone(&store), directory, engine: engine.clone(), recorder: metrics };
+        let observer = actix::spawn(observer.run());
+        tracing::info!(%addr, durability = ?store.durability(), "serving");
+        if let Admin::New(token) = &admin {
+            first_start::greet(addr, token, &config.targets);
+        }
+        let admin_token = admin.token().map(str::to_owned);
+        Ok(Self { membership, store, engine, server: handle, serving, keeper, observer, addr, admin_token })
+    }
+
+    pub(super) const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Known only when it was configured or made by this start.
+    pub(super) fn admin_token(&self) -> Option<&str> {
+        self.admin_token.as_deref()
+    }
+
+    /// The phases of the shutdown; see `crate::shutdown`.
+    pub(super) async fn end(self, stop: &Stop, grace: Duration) -> anyhow::Result<()> {
+        tracing::info!(phase = "not ready", "shutdown");
+        self.engine.announce_end();
+        tracing::info!(phase = "refusing", "shutdown");
+        self.engine.refuse_ingest();
+        self.keeper.abort();
+        self.observer.abort();
+        tracing::info!(phase = "draining", in_flight = self.engine.in_flight(), ?grace, "shutdown");
+        let left = tokio::select! {
+            left = self.engine.drain(grace) => left,
+            () = stop.hurried() => self.engine.in_flight(),
+        };
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "attempts were still in flight at the end of the grace period; they are made again after the next start"
+            );
+        }
+        tracing::info!(phase = "flushing", "shutdown");
+        self.server.stop(false).await;
+        let _ended = tokio::time::timeout(SERVER_GRACE, self.serving).await;
+        self.engine.flush().await.context("making the last settlements durable")?;
+        if let Some(membership) = &self.membership {
+            tracing::info!(phase = "handing over", "shutdown");
+            membership.leave().await;
+        }
+        self.engine.stop();
+        self.store.close().await.context("closing the store")?;
+        tracing::info!(phase = "closed", "shutdown");
+        Ok(())
+    }
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    EngineConfig {
+        threads: config.engine_threads,
+        memory_budget_bytes: config.memory_budget_bytes,
+        max_ingest_bytes: config.limits.max_in_flight_bytes,
+        max_backlog: config.limits.max_backlog,
+        breaker: config.breaker,
+        retry: config.retry,
+        disable_after: config.disable_after,
+        ..EngineConfig::default()
+    }
+}

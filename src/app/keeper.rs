@@ -1,0 +1,37 @@
+//! Retention beside full load: one bounded step at a time, with a rest after each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::Timestamp;
+use crate::store::{Retention, RetentionStep, Store, StoreError};
+
+/// While there is more to do.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+/// When all is within its time.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(store: Arc<dyn Store>, retention: Retention) {
+    let mut removed = RetentionStep::default();
+    loop {
+        let rest = match store.retain(Timestamp::now(), retention).await {
+            Ok(step) => {
+                removed.events += step.events;
+                removed.deliveries += step.deliveries;
+                removed.dead += step.dead;
+                removed.messages += step.messages;
+                if step.more { BETWEEN_STEPS } else { BETWEEN_ROUNDS }
+            }
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "retention could not remove what is past its time; trying again");
+                BETWEEN_ROUNDS
+            }
+        };
+        if rest == BETWEEN_ROUNDS && removed != RetentionStep::default() {
+            tracing::debug!(?removed, "removed what was past its time");
+            removed = RetentionStep::default();
+        }
+        tokio::time::sleep(rest).await;
+    }
+}
