@@ -1,0 +1,103 @@
+//! Two nodes on one Redis (P9): each event is delivered by one of them, and when a node is killed the other goes on with its work.
+
+use std::collections::BTreeSet;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::api::Hook;
+use crate::support::deadline::until_true;
+use crate::support::ledger;
+use crate::support::pombo::{Pombo, Setup};
+use crate::support::receiver::Inbox;
+
+const INSTANCES: usize = 8;
+const ROUNDS: usize = 40;
+/// A lease of 5 s is taken over within twice that; the rest is for a busy machine.
+const TAKE_OVER: Duration = Duration::from_secs(40);
+
+/// A Redis of the test's own, reached by a socket in its folder.
+struct Redis {
+    server: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("redis-server");
+        command.current_dir(folder.path()).args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
+        command.args(["--appendonly", "yes"]).stdin(Stdio::null()).stdout(Stdio::null());
+        let server = command.spawn().expect("this test needs redis-server in the PATH: make test installs it");
+        let redis = Self { server, folder };
+        let socket = redis.folder.path().join("redis.sock");
+        until_true("Redis opens its socket", Duration::from_secs(20), async || {
+            (std::os::unix::net::UnixStream::connect(&socket).is_ok(), socket.display().to_string())
+        })
+        .await;
+        redis
+    }
+
+    async fn node(&self) -> Pombo {
+        let url = format!("unix://{}", self.folder.path().join("redis.sock").display());
+        Setup::default().set("POMBO_REDIS_URL", &url).start().await
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _gone_already = self.server.kill();
+        let _reaped = self.server.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_nodes_work_is_taken_over_without_a_loss_and_in_order() {
+    let (redis, inbox) = (Redis::start().await, Inbox::open().await);
+    let (mut first, mut second) = (redis.node().await, redis.node().await);
+    let mut hooks: Vec<(String, Hook)> = Vec::new();
+    for number in 0..INSTANCES {
+        let instance = first.api().tenant(&format!("shop-{number}")).await;
+        let hook =
+            first.api().webhook(&instance, &inbox.url(&format!("/{number}")), &json!({ "ordering": "chat" })).await;
+        hooks.push((instance, hook));
+    }
+    let (last, _) = &hooks[INSTANCES - 1];
+    let path = format!("/api/v2/instance/{last}");
+    until_true("the other node knows what was made here", Duration::from_secs(10), async || {
+        let answer = second.api().send("GET", &path, "application/json", "").await.unwrap();
+        (answer.status.is_success(), answer.status)
+    })
+    .await;
+
+    let mut owed = BTreeSet::new();
+    let mut expected: Vec<Vec<String>> = vec![Vec::new(); INSTANCES];
+    for round in 0..ROUNDS {
+        if round == ROUNDS / 2 {
+            first.kill9().await;
+        }
+        for (number, (instance, hook)) in hooks.iter().enumerate() {
+            let data = json!({ "messageId": format!("{round}"), "keyRemoteJid": "5511999999999@s.whatsapp.net" });
+            let mut api = if round < ROUNDS / 2 && number % 2 == 0 { first.api() } else { second.api() };
+            let id = api.event(instance, "messages.upsert", None, &data).await;
+            owed.insert((hook.path.clone(), id.clone()));
+            expected[number].push(id);
+        }
+    }
+    until_true("everything arrives", TAKE_OVER, async || {
+        let difference = ledger::compare(&owed, &inbox.receipts());
+        (difference.lost.is_empty(), difference.summary())
+    })
+    .await;
+    let receipts = inbox.receipts();
+    let difference = ledger::compare(&owed, &receipts);
+    // What was in flight at the kill, of at most one request a chat.
+    assert!(difference.repeated.len() <= INSTANCES, "{}", difference.summary());
+    for (number, (_, hook)) in hooks.iter().enumerate() {
+        let swapped = ledger::out_of_order(&expected[number], &receipts, &hook.path);
+        assert!(swapped.is_empty(), "{}: {swapped:?}", hook.path);
+    }
+    assert!(second.terminate().await.success());
+}
