@@ -19,3 +19,10 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
+
+/// The Rust of the documents, run by `cargo test --doc`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/receivers.md")]
+#[derive(Debug)]
+pub struct Documents;
