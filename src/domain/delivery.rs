@@ -136,3 +136,20 @@ pub struct Delivery {
     /// Oldest first. Lists carry only the last one.
     pub attempts: Vec<Attempt>,
 }
+
+impl Delivery {
+    /// One that was never attempted nor moved.
+    #[must_use]
+    pub const fn fresh(entry: &LaneEntry) -> Self {
+        Self {
+            event: entry.event,
+            webhook: entry.webhook_id(),
+            kind: entry.kind,
+            status: DeliveryStatus::Pending,
+            dead_reason: None,
+            next_attempt_at: Some(entry.due),
+            finished_at: None,
+            attempts: Vec::new(),
+        }
+    }
+}

@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
-use super::handle::Engine;
-use super::handle::Lofts;
+use super::handle::{Engine, Lofts};
 use super::loft::{Abandon, Nudge, Reconfigure, Remove};
 use crate::cluster::ClusterEvent;
 use crate::directory::Changed;
@@ -23,23 +22,17 @@ const STORE_AWAY: Duration = Duration::from_secs(1);
 /// Moves instances as their `connection.update` and `state.instance` events say, in the order of acceptance.
 pub(super) async fn keep_instances(mut effects: mpsc::UnboundedReceiver<(InstanceId, Effects)>, core: Arc<Core>) {
     while let Some((id, effects)) = effects.recv().await {
-        let Some(instance) = core.directory.instance(&id) else { continue };
-        let connection = effects.connection.unwrap_or((instance.connection, instance.status_reason));
         let state = match effects.state.as_deref() {
-            Some("on") => InstanceState::Active,
-            Some("off" | "deleted") => InstanceState::Inactive,
-            _ => instance.state,
+            Some("on") => Some(InstanceState::Active),
+            Some("off" | "deleted") => Some(InstanceState::Inactive),
+            _ => None,
         };
-        if (instance.connection, instance.status_reason) == connection && instance.state == state {
-            continue;
-        }
-        let (told, switches) = (effects.connection, effects.state.is_some());
         let moved = core.directory.update_instance(&id, move |instance| {
             // Only what the event told: the rest may have been changed by somebody meanwhile.
-            if let Some(connection) = told {
+            if let Some(connection) = effects.connection {
                 (instance.connection, instance.status_reason) = connection;
             }
-            if switches {
+            if let Some(state) = state {
                 instance.state = state;
             }
         });
@@ -80,9 +73,7 @@ pub(super) async fn follow_cluster(mut events: mpsc::Receiver<ClusterEvent>, eng
     let (core, lofts) = (Arc::clone(&engine.inner.core), engine.inner.lofts.clone());
     while let Some(event) = events.recv().await {
         match event {
-            ClusterEvent::Gained(shard) => {
-                wake_shards(&engine, |webhook| ShardId::of_webhook(webhook.as_u128()) == shard).await;
-            }
+            ClusterEvent::Gained(shard) => wake_shard(&engine, shard).await,
             ClusterEvent::Lost(shard) => lofts.all().iter().for_each(|loft| loft.do_send(Abandon(shard))),
             ClusterEvent::Wake(webhooks) => webhooks.into_iter().for_each(|webhook| nudge(&core, &lofts, webhook)),
             ClusterEvent::DirectoryChanged => reload(&core).await,
@@ -97,11 +88,12 @@ pub(super) async fn follow_cluster(mut events: mpsc::Receiver<ClusterEvent>, eng
     }
 }
 
-async fn wake_shards(engine: &Engine, is_ours: impl Fn(WebhookId) -> bool) {
+async fn wake_shard(engine: &Engine, shard: ShardId) {
     loop {
         match engine.inner.core.store.active_lanes().await {
             Ok(lanes) => {
-                let ours = lanes.into_iter().map(|(webhook, _)| webhook).filter(|webhook| is_ours(*webhook));
+                let webhooks = lanes.into_iter().map(|(webhook, _)| webhook);
+                let ours = webhooks.filter(|webhook| ShardId::of_webhook(webhook.as_u128()) == shard);
                 return ours.for_each(|webhook| engine.wake(webhook));
             }
             Err(StoreError::Closed) => return,

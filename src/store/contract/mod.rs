@@ -6,6 +6,7 @@ pub mod directory;
 pub mod fixtures;
 pub mod history;
 pub mod lanes;
+pub mod model;
 pub mod retention;
 
 use std::sync::Arc;

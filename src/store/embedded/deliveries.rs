@@ -59,19 +59,6 @@ impl History {
     }
 }
 
-fn fresh_delivery(entry: &LaneEntry) -> Delivery {
-    Delivery {
-        event: entry.event,
-        webhook: entry.webhook_id(),
-        kind: entry.kind,
-        status: DeliveryStatus::Pending,
-        dead_reason: None,
-        next_attempt_at: Some(entry.due),
-        finished_at: None,
-        attempts: Vec::new(),
-    }
-}
-
 /// The history of one delivery.
 pub fn history_of(
     tables: &Tables,
@@ -155,7 +142,7 @@ pub fn list(tables: &Tables, counts: &Counts, query: &DeliveryQuery) -> Result<V
     let mut listed = Vec::new();
     while listed.len() < query.limit {
         let Some(next) = histories.next() else {
-            listed.extend(fresh.values().rev().take(query.limit - listed.len()).map(fresh_delivery));
+            listed.extend(fresh.values().rev().take(query.limit - listed.len()).map(Delivery::fresh));
             break;
         };
         let (event, mut rows) = next?;
@@ -164,7 +151,7 @@ pub fn list(tables: &Tables, counts: &Counts, query: &DeliveryQuery) -> Result<V
         while listed.len() < query.limit
             && let Some(newer) = fresh.last_entry().filter(|newer| *newer.key() > event)
         {
-            listed.push(fresh_delivery(&newer.remove()));
+            listed.push(Delivery::fresh(&newer.remove()));
         }
         let delivery = History { event, rows }.listed(webhook);
         listed.extend(delivery.filter(|delivery| listed.len() < query.limit && matches(query, delivery)));
@@ -259,7 +246,7 @@ pub fn timeline(tables: &Tables, webhook: WebhookId, id: EventId) -> Result<Opti
     let history = history_of(tables, &snapshot, webhook, id)?;
     let delivery = match history.delivery(webhook, history.attempts().cloned().collect()) {
         Some(delivery) => Some(delivery),
-        None => first_place(tables, &snapshot, &event, webhook, id)?.as_ref().map(fresh_delivery),
+        None => first_place(tables, &snapshot, &event, webhook, id)?.as_ref().map(Delivery::fresh),
     };
     let held_back = event.held_back(webhook);
     let concerns_webhook = delivery.is_some() || held_back.is_some();

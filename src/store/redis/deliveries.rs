@@ -14,7 +14,7 @@ use redis::{Value, cmd};
 use super::answer::{all_bytes, event_id, number};
 use super::keys::{lane_name, named};
 use super::read::{find_event, lane_backwards};
-use super::rows::{EventRow, Record, fresh_delivery, is_plain, member};
+use super::rows::{EventRow, Record, is_plain, member};
 use super::shared::Shared;
 use crate::domain::{
     Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, ShardId, Timestamp, WebhookId, WebhookIdBits,
@@ -100,14 +100,14 @@ pub async fn list(shared: &Shared, query: &DeliveryQuery) -> Result<Vec<Delivery
     let mut listed = Vec::new();
     while listed.len() < query.limit {
         let Some(record) = records.next().await? else {
-            listed.extend(fresh.values().rev().take(query.limit - listed.len()).map(fresh_delivery));
+            listed.extend(fresh.values().rev().take(query.limit - listed.len()).map(Delivery::fresh));
             break;
         };
         fresh.remove(&record.event);
         while listed.len() < query.limit
             && let Some(newer) = fresh.last_entry().filter(|newer| *newer.key() > record.event)
         {
-            listed.push(fresh_delivery(&newer.remove()));
+            listed.push(Delivery::fresh(&newer.remove()));
         }
         let delivery = Some(record.listed(webhook));
         listed.extend(delivery.filter(|delivery| listed.len() < query.limit && matches(query, delivery)));
@@ -228,7 +228,7 @@ async fn delivery_of(shared: &Shared, owed: &LaneEntry) -> Result<Option<Deliver
             return Ok(Some(record.delivery(owed.webhook, attempts)));
         }
         if let Some(entry) = fresh_place(shared, owed).await? {
-            return Ok(Some(fresh_delivery(&entry)));
+            return Ok(Some(Delivery::fresh(&entry)));
         }
     }
     Ok(None)

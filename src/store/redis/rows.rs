@@ -264,20 +264,6 @@ impl Record {
     }
 }
 
-/// A delivery that was never attempted nor moved.
-pub fn fresh_delivery(entry: &LaneEntry) -> Delivery {
-    Delivery {
-        event: entry.event,
-        webhook: entry.webhook_id(),
-        kind: entry.kind,
-        status: DeliveryStatus::Pending,
-        dead_reason: None,
-        next_attempt_at: Some(entry.due),
-        finished_at: None,
-        attempts: Vec::new(),
-    }
-}
-
 /// The member of the index of dead letters: sorted by when they died.
 pub fn dead_member(entry: &LaneEntry) -> Vec<u8> {
     let mut member = Vec::with_capacity(40);

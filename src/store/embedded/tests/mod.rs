@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::store::contract::fixtures::{self, append, appended, at, entry, event, event_id, part, settle, webhook};
+use crate::store::contract::fixtures::{append, appended, at, entry, event, event_id, part, settle, webhook};
 use crate::store::contract::{Ending, House};
 use crate::store::{LaneQuery, Next};
 
