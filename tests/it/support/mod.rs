@@ -2,6 +2,7 @@
 #![expect(dead_code, reason = "a toolbox: each behaviour takes what it needs")]
 
 pub mod api;
+pub mod balancer;
 pub mod command;
 pub mod deadline;
 pub mod events;
@@ -10,5 +11,6 @@ pub mod nasty;
 pub mod oracle;
 pub mod pombo;
 pub mod receiver;
+pub mod redis;
 pub mod scripted;
 pub mod signature;
