@@ -106,7 +106,7 @@ async fn until_known(node: &Pombo, hook: &Hook) {
 async fn a_graceful_roll_of_every_node_fails_no_request_and_loses_and_repeats_nothing() {
     // Slow enough that every node always has attempts in flight.
     let script = Script { delay: Duration::from_millis(50), ..Script::default() };
-    let (redis, inbox) = (Redis::start().await, Inbox::with(script).await);
+    let (redis, inbox) = (Redis::start(&[]).await, Inbox::with(script).await);
     // Longer than the balancer needs to look away, on a busy machine too.
     let setup = || Setup::default().set("POMBO_SHUTDOWN_DELAY_S", "3");
     let mut nodes = Vec::new();
