@@ -1,10 +1,12 @@
-//! Three nodes behind the balancer that is shipped (`docker/haproxy.cfg`): a graceful roll is seen by nobody (P10).
+//! Three nodes behind the balancer that is shipped (`docker/haproxy.cfg`): a graceful roll is seen by nobody (P10), and the balancer
+//! repeats no request that could be taken twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use pombo::commands::http::Client;
 use pombo::commands::listen::Script;
 use serde_json::json;
 
@@ -15,6 +17,7 @@ use crate::support::ledger::{self, Pair};
 use crate::support::pombo::{Pombo, Setup, TOKEN};
 use crate::support::receiver::Inbox;
 use crate::support::redis::Redis;
+use crate::support::scripted::{Reply, Scripted};
 
 const INSTANCES: usize = 8;
 const SENDERS: usize = 4;
@@ -113,7 +116,7 @@ async fn a_graceful_roll_of_every_node_fails_no_request_and_loses_and_repeats_no
     for _ in 0..3 {
         nodes.push(redis.node_with(setup()).await);
     }
-    let balancer = Balancer::before(&[&nodes[0], &nodes[1], &nodes[2]]).await;
+    let balancer = Balancer::before([0, 1, 2].map(|at: usize| nodes[at].port())).await;
     let mut hooks = Vec::new();
     for number in 0..INSTANCES {
         let instance = nodes[0].api().tenant(&format!("shop-{number}")).await;
@@ -162,4 +165,55 @@ async fn a_graceful_roll_of_every_node_fails_no_request_and_loses_and_repeats_no
     let repeats =
         receipts.iter().filter(|receipt| difference.repeated.iter().any(|(_, id)| **id == *receipt.webhook_id));
     assert!(difference.is_none(), "{}\n{:#?}", difference.summary(), repeats.collect::<Vec<_>>());
+}
+
+const EVENTS: &str = "/api/v2/instance/shop/events";
+
+/// A node that is ready and does with events as `events` says.
+async fn stand_in(events: fn() -> Reply) -> Scripted {
+    Scripted::start(move |call| if call.path == "/readyz" { Reply::status(200) } else { events() }).await
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_sent_again_only_when_it_names_itself() {
+    let nodes = [stand_in(Reply::hang_up).await, stand_in(Reply::hang_up).await, stand_in(Reply::hang_up).await];
+    let balancer = Balancer::before(nodes.each_ref().map(Scripted::port)).await;
+    let seen = || nodes.iter().map(|node| node.calls_to(EVENTS).len()).collect::<Vec<_>>();
+    let mut client = Client::new(&balancer.url()).unwrap();
+    let answer = client.send("POST", EVENTS, &[], EVENT.into()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), seen().iter().sum::<usize>()), (502, 1), "it may have been taken");
+    let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&problem["statusCode"], &problem["error"]), (&json!(502), &json!("Bad Gateway")));
+    // On a connection of its own: a later request of a kept one would be told by the end of the connection.
+    let mut client = Client::new(&balancer.url()).unwrap();
+    let answer = client.send("POST", EVENTS, &[("Idempotency-Key", "k-1")], EVENT.into()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), seen().iter().sum::<usize>()), (502, 1 + 4), "three times again");
+    assert!(seen().iter().filter(|calls| **calls > 0).count() > 1, "by other nodes: {:?}", seen());
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_without_a_word_costs_no_request() {
+    let accept = || Reply::status(202);
+    let (first, second, gone) = (stand_in(accept).await, stand_in(accept).await, stand_in(accept).await);
+    let balancer = Balancer::before([first.port(), second.port(), gone.port()]).await;
+    drop(gone);
+    let mut requests = 0;
+    // Until the balancer knows it, and a few more.
+    until_true("the balancer finds that it is gone", SOON, async || {
+        for _ in 0..5 {
+            let answer = Client::new(&balancer.url()).unwrap().send("POST", EVENTS, &[], EVENT.into()).await.unwrap();
+            assert_eq!(answer.status, 202, "request {requests}");
+            requests += 1;
+        }
+        let servers = balancer.servers().await.unwrap();
+        (servers[2].status == "DOWN", servers)
+    })
+    .await;
+    assert_eq!(first.calls_to(EVENTS).len() + second.calls_to(EVENTS).len(), requests, "each once");
+    let (first_port, second_port) = (first.port(), second.port());
+    drop((first, second));
+    let mut client = Client::new(&balancer.url()).unwrap();
+    let answer = client.send("POST", EVENTS, &[], EVENT.into()).await.unwrap();
+    assert_eq!(answer.status, 503, "nobody listens on {first_port} and {second_port}");
+    assert!(answer.headers.contains_key("retry-after"));
 }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::api::Api;
 use super::deadline::until_true;
-use super::pombo::{Pombo, TOKEN, free_port};
+use super::pombo::{TOKEN, free_port};
 
 const START: Duration = Duration::from_secs(20);
 /// Debian keeps it where only root's path leads.
@@ -36,8 +36,8 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Returns when it finds every node ready.
-    pub async fn before(nodes: &[&Pombo; 3]) -> Self {
+    /// Before what listens on these ports; returns when it finds all of them ready.
+    pub async fn before(nodes: [u16; 3]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (port, admin) = (free_port(), free_port());
         let program = PROGRAMS.iter().find(|path| Path::new(path).exists()).unwrap_or(&PROGRAMS[1]);
@@ -47,7 +47,7 @@ impl Balancer {
             .args(["-f", concat!(env!("CARGO_MANIFEST_DIR"), "/docker/haproxy.cfg")])
             .env("POMBO_LB_BIND", format!("127.0.0.1:{port}"))
             .env("POMBO_LB_ADMIN", format!("127.0.0.1:{admin}"))
-            .envs((1..).zip(nodes).map(|(at, node)| (format!("POMBO_NODE_{at}"), format!("127.0.0.1:{}", node.port()))))
+            .envs((1..).zip(nodes).map(|(at, node)| (format!("POMBO_NODE_{at}"), format!("127.0.0.1:{node}"))))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log);
