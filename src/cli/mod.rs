@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub use flags::ConfigArgs;
 
-use crate::commands::{config, demo, doctor, emit, listen};
+use crate::commands::{config, demo, doctor, emit, health, listen};
 use crate::config::{Loaded, validate};
 use crate::telemetry::logging;
 
@@ -41,6 +41,8 @@ pub enum Command {
     Config(config::ConfigCommandArgs),
     /// Check this machine and this configuration, and say what to do.
     Doctor(doctor::DoctorArgs),
+    /// Ask a running engine whether it is ready: exit code 0 or 1.
+    Health(health::HealthArgs),
 }
 
 /// Runs the command line of this process.
@@ -72,6 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Emit(args) => emit::run(args),
         Command::Config(args) => config::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Health(args) => health::run(&args),
     }
 }
 
@@ -116,6 +119,7 @@ mod tests {
             "pombo demo --instances 2 --webhooks 1 --seconds 1 --rate 10",
             "pombo config --toml --set workers=2",
             "pombo doctor --url https://example.com/hook",
+            "pombo health --live --timeout 2s --listen 0.0.0.0:8080",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

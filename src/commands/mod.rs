@@ -4,6 +4,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod emit;
+pub mod health;
 pub mod http;
 pub mod listen;
 pub mod paint;

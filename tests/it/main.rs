@@ -13,6 +13,7 @@ mod support;
 
 mod backlog;
 mod bad_input;
+mod balancer;
 mod cluster;
 mod crash;
 mod deleted;
@@ -20,6 +21,7 @@ mod delivery;
 mod disk;
 mod files;
 mod growth;
+mod health;
 mod isolation;
 mod main_job;
 mod order;
