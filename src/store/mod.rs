@@ -323,6 +323,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// A small value of the process as a whole, e.g. the key that signs instance tokens.
     fn setting(&self, name: &'static str) -> StoreFuture<'_, Option<Vec<u8>>>;
     fn put_setting(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, ()>;
+    /// Writes the value unless there is one; answers the one in force, durable as an append. Of several that try at once, in
+    /// whatever process, all are answered the same.
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>>;
 
     /// Removes a bounded amount of what is past its time; call it again while [`RetentionStep::more`].
     ///

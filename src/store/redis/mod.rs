@@ -239,6 +239,10 @@ impl Store for RedisStore {
         self.with(move |shared| async move { operate::put_setting(shared, name, &value).await })
     }
 
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
+        self.with(move |shared| async move { operate::put_setting_if_absent(shared, name, &value).await })
+    }
+
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {
         self.with(move |shared| retention::retain(shared, now, retention))
     }

@@ -127,3 +127,12 @@ pub async fn put_setting(shared: &Shared, name: &str, value: &[u8]) -> Result<()
     shared.link.run(&write).await?;
     shared.confirm().await
 }
+
+pub async fn put_setting_if_absent(shared: &Shared, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let mut write = cmd("HSETNX");
+    write.arg(format!("{}settings", shared.keys.directory())).arg(name).arg(value);
+    shared.link.run(&write).await?;
+    shared.confirm().await?;
+    let in_force = super::read::setting(shared, name).await?;
+    in_force.ok_or_else(|| StoreError::Unavailable(format!("the setting {name} was removed while it was written")))
+}
