@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 
-use crate::cluster::{ClusterEvent, Leases, Membership};
+use crate::cluster::{Alone, ClusterEvent, Leases, Membership};
 use crate::config::{Config, SecretText};
+use crate::domain::Timestamp;
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedConfig, EmbeddedStore};
 use crate::store::redis::membership::{MembershipConfig, RedisMembership};
@@ -51,13 +52,22 @@ async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
         tracing::warn!("{warning}");
     }
     tell(&store, &place);
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let config = MembershipConfig { address: Some(config.listen.to_string()), ..MembershipConfig::new(name) };
+    let config = MembershipConfig { address: Some(config.listen.to_string()), ..MembershipConfig::new(host()) };
     let membership = RedisMembership::start(&store, config).await.context("joining the other nodes")?;
     tracing::info!(node = %membership.node(), "joined");
     let events = membership.take_events().context("the membership's events were taken before")?;
     let leases = membership.leases();
     Ok(Storage { store: Arc::new(store), leases, cluster: Some(Cluster { membership: Arc::new(membership), events }) })
+}
+
+/// What is shown as the nodes of a process without others.
+pub(super) fn alone(config: &Config) -> Arc<dyn Membership> {
+    Arc::new(Alone::new(host(), Some(config.listen.to_string()), Timestamp::now()))
+}
+
+/// The machine's name.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn tell(store: &dyn Store, place: &str) {
