@@ -30,6 +30,21 @@ use crate::transport::{Transport, TransportConfig};
 /// Requests that are being answered when the server ends get this long.
 const SERVER_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a stop may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// `/readyz` says no and everything is served: load balancers look away.
+    delay: Duration,
+    /// What is in flight ends.
+    grace: Duration,
+}
+
+impl Patience {
+    pub(super) const fn of(config: &Config) -> Self {
+        Self { delay: config.shutdown_delay, grace: config.shutdown_grace }
+    }
+}
+
 /// Everything that runs.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -115,9 +130,10 @@ impl Running {
     }
 
     /// The phases of the shutdown; see `crate::shutdown`.
-    pub(super) async fn end(self, stop: &Stop, grace: Duration) -> anyhow::Result<()> {
-        tracing::info!(phase = "not ready", "shutdown");
+    pub(super) async fn end(self, stop: &Stop, Patience { delay, grace }: Patience) -> anyhow::Result<()> {
+        tracing::info!(phase = "not ready", ?delay, "shutdown");
         self.engine.announce_end();
+        stop.patiently(delay).await;
         tracing::info!(phase = "refusing", "shutdown");
         self.engine.refuse_ingest();
         self.keeper.abort();
