@@ -19,6 +19,7 @@ mod deleted;
 mod delivery;
 mod disk;
 mod files;
+mod first_nodes;
 mod growth;
 mod isolation;
 mod main_job;
