@@ -1,5 +1,6 @@
 //! The commands beside `serve`: each a promise to a person at a terminal.
 
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod doctor;

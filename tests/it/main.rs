@@ -20,6 +20,7 @@ mod deleted;
 mod delivery;
 mod disk;
 mod files;
+mod first_nodes;
 mod growth;
 mod health;
 mod isolation;

@@ -240,6 +240,10 @@ impl Store for EmbeddedStore {
         self.ask(move |answer| Op::PutSetting(name, value, answer))
     }
 
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
+        self.ask(move |answer| Op::PutSettingIfAbsent(name, value, answer))
+    }
+
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {
         self.ask(move |answer| Op::Retain(now, retention, answer))
     }

@@ -21,6 +21,7 @@ pub enum Op {
     Flush(Answer<()>),
     ChangeDirectory(Vec<DirectoryChange>, Answer<()>),
     PutSetting(&'static str, Vec<u8>, Answer<()>),
+    PutSettingIfAbsent(&'static str, Vec<u8>, Answer<Vec<u8>>),
     Requeue { webhook: WebhookId, event: EventId, origin: AttemptOrigin, due: Timestamp, answer: Answer<Requeue> },
     CancelLane(WebhookId, usize, Answer<bool>),
     Retain(Timestamp, Retention, Answer<RetentionStep>),
@@ -31,7 +32,7 @@ pub enum Op {
 impl Op {
     /// Reads what is committed, so everything before it must be.
     pub const fn reads_committed(&self) -> bool {
-        matches!(self, Self::Requeue { .. } | Self::CancelLane(..) | Self::Retain(..))
+        matches!(self, Self::Requeue { .. } | Self::CancelLane(..) | Self::Retain(..) | Self::PutSettingIfAbsent(..))
     }
 
     pub fn refuse(self, error: StoreError) {
@@ -39,6 +40,7 @@ impl Op {
             Self::Append(_, answer) => drop(answer.send(Err(error))),
             Self::Requeue { answer, .. } => drop(answer.send(Err(error))),
             Self::CancelLane(_, _, answer) => drop(answer.send(Err(error))),
+            Self::PutSettingIfAbsent(_, _, answer) => drop(answer.send(Err(error))),
             Self::Retain(_, _, answer) => drop(answer.send(Err(error))),
             Self::Settle(_, answer)
             | Self::Flush(answer)

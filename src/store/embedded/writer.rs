@@ -202,6 +202,16 @@ impl Writer {
                 commit.stage.put(Table::Meta, super::read::setting_key(name), value);
                 commit.take(Ok(()), answer);
             }
+            Op::PutSettingIfAbsent(name, value, answer) => {
+                commit.needs_sync = true;
+                let in_force = super::read::setting(commit.stage.tables(), name).map(|known| {
+                    known.unwrap_or_else(|| {
+                        commit.stage.put(Table::Meta, super::read::setting_key(name), value.clone());
+                        value
+                    })
+                });
+                commit.take(in_force, answer);
+            }
             Op::Requeue { webhook, event, origin, due, answer } => {
                 commit.needs_sync = true;
                 let requeued = requeue(&mut commit.stage, webhook, event, origin, due);
