@@ -100,13 +100,13 @@ struct InstanceEnded {
 pub(super) struct LoftActor {
     /// Counts from 0.
     thread: usize,
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     commits: mpsc::UnboundedSender<Commit>,
     room: Option<Rc<Room>>,
     instances: AHashMap<InstanceId, Slot<InstanceActor>>,
-    webhooks: AHashMap<WebhookId, Slot<WebhookActor>>,
+    pub(super) webhooks: AHashMap<WebhookId, Slot<WebhookActor>>,
     /// The gates of all webhooks that were served lately: breaker and pace outlive an idle actor.
-    gates: AHashMap<WebhookId, (Rc<RefCell<Gate>>, Instant)>,
+    pub(super) gates: AHashMap<WebhookId, (Rc<RefCell<Gate>>, Instant)>,
     restarts: AHashMap<WebhookId, RestartBudget>,
     generations: u64,
 }
@@ -364,6 +364,7 @@ impl Handler<InstanceEnded> for LoftActor {
 
     fn handle(&mut self, InstanceEnded { id, generation }: InstanceEnded, _: &mut Context<Self>) {
         if self.instances.get(&id).is_some_and(|slot| slot.generation == generation) {
+            self.core.meters.instance_restarts.increment(1);
             tracing::error!(instance = %id, "an instance's actor panicked; the next event starts it again");
             self.instances.remove(&id);
         }
@@ -383,11 +384,12 @@ impl Handler<WebhookEnded> for LoftActor {
         self.gates.remove(&id);
         let now = self.core.clock.mono();
         if self.restarts.entry(id).or_default().take(now) {
-            self.core.meters.actor_restarts.increment(1);
+            self.core.meters.webhook_restarts.increment(1);
             tracing::error!(webhook = %id, "a webhook's actor panicked; it is rebuilt from the store");
             self.start(id, &UNKNOWN);
             return;
         }
+        self.core.meters.disabled(DisabledReason::Faulted);
         tracing::error!(webhook = %id, "a webhook's actor panicked too often; the webhook is disabled as faulted");
         let directory = Arc::clone(&self.core.directory);
         actix::spawn(async move {

@@ -279,6 +279,11 @@ impl Lane {
         self.retries.first_due()
     }
 
+    /// When the oldest of the retries in memory was accepted.
+    pub fn oldest_retry(&self) -> Option<Timestamp> {
+        self.retries.oldest()
+    }
+
     /// When the oldest entry that waits in memory was due, those behind a key not counted.
     pub fn oldest_due(&self) -> Option<Timestamp> {
         let fronts = [self.retries.first(), self.keys.first_ready(), self.live.first(), self.low.first()];

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ahash::AHashMap;
-
 use super::fresh::KEPT_AT_REST;
 use super::{Ask, Place, Waiting};
 use crate::domain::{EventId, LaneClass, Timestamp};
@@ -14,7 +12,8 @@ const START: Place = (Timestamp::from_millis(0), EventId::MIN);
 #[derive(Debug)]
 pub(super) struct Retries {
     waiting: BTreeMap<Place, Waiting>,
-    due_of: AHashMap<EventId, Timestamp>,
+    /// By id, so that the first is the one accepted first.
+    due_of: BTreeMap<EventId, Timestamp>,
     /// Everything in the store up to here is in memory; `None`: everything is.
     horizon: Option<Place>,
     /// The page being read starts after this place.
@@ -29,7 +28,7 @@ impl Retries {
     pub(super) fn new(behind: bool, ordered: bool) -> Self {
         Self {
             waiting: BTreeMap::new(),
-            due_of: AHashMap::new(),
+            due_of: BTreeMap::new(),
             horizon: behind.then_some(START),
             loading: None,
             missed: None,
@@ -112,6 +111,11 @@ impl Retries {
 
     pub(super) fn first_due(&self) -> Option<Timestamp> {
         self.first().map(|waiting| waiting.entry.due)
+    }
+
+    /// When the oldest of them was accepted.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.due_of.first_key_value().map(|(event, _)| event.timestamp())
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiting> {
