@@ -7,7 +7,7 @@ use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::runtimes::Runtimes;
-use crate::cluster::Moved;
+use crate::cluster::{Leases, Moved};
 use crate::directory::Directory;
 use crate::domain::{LaneClass, ShardId, Timestamp, WebhookId};
 use crate::engine::{Engine, HELD_BY, Observed, PAUSED};
@@ -29,6 +29,7 @@ pub(super) struct Observer {
     pub(super) store_kind: &'static str,
     pub(super) directory: Arc<Directory>,
     pub(super) engine: Engine,
+    pub(super) leases: Arc<Leases>,
     pub(super) recorder: PrometheusHandle,
     pub(super) runtimes: Runtimes,
 }
@@ -101,7 +102,7 @@ impl Observer {
 
     /// What waits in the lanes of this node's shards.
     fn lanes(&self, lanes: &[(WebhookId, LaneCounts)], observed: &Observed) {
-        let (leases, now) = (self.engine.leases(), Instant::now());
+        let (leases, now) = (&self.leases, Instant::now());
         let is_ours = |webhook: &WebhookId| leases.owns(ShardId::of_webhook(webhook.as_u128()), now);
         let ours = || lanes.iter().filter(|(webhook, _)| is_ours(webhook));
         for (class, name) in CLASSES {
@@ -120,7 +121,7 @@ impl Observer {
     }
 
     fn cluster(&self) {
-        let leases = self.engine.leases();
+        let leases = &self.leases;
         gauge!(names::SHARDS_OWNED).set(leases.owned(Instant::now()).count() as f64);
         gauge!(names::NODES).set(leases.nodes() as f64);
         counter!(names::SHARDS_GAINED).absolute(leases.moved(Moved::Gained));

@@ -1,6 +1,7 @@
 //! The actor of one engine thread: where its instance and webhook actors live. It starts them when something is for them, hands
 //! messages on, rebuilds those that panicked and lets idle ones go.
 
+mod ended;
 mod rounds;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 use ahash::AHashMap;
 use tokio::sync::{mpsc, oneshot};
 
+use self::ended::{InstanceEnded, WebhookEnded};
 pub(super) use self::rounds::Observe;
 use self::rounds::Sweep;
 use super::background;
@@ -21,10 +23,10 @@ use super::instance::{Ingest, InstanceActor};
 use super::lane::Waiting;
 use super::room::Room;
 use super::slot::{Presence, Slot};
-use super::supervise::{self, Exit, RestartBudget};
+use super::supervise::{self, RestartBudget};
 use super::webhook::{self, WebhookActor};
 use super::{HastenReply, OperateError, TestReport, WebhookStatus};
-use crate::domain::{DisabledReason, EventId, InstanceId, ShardId, WebhookId};
+use crate::domain::{EventId, InstanceId, ShardId, WebhookId};
 use crate::policy::Gate;
 use crate::store::LaneCounts;
 
@@ -49,7 +51,11 @@ pub(super) struct Abandon(pub(super) ShardId);
 /// The webhook may have entries in the store that nobody was told of.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Nudge(pub(super) WebhookId);
+pub(super) struct Nudge {
+    pub(super) webhook: WebhookId,
+    /// So many retries are stored, as far as is known: when more than in memory, they are read anew.
+    pub(super) stored_retries: u64,
+}
 
 /// The webhook's settings have changed.
 #[derive(Debug, Message)]
@@ -77,23 +83,6 @@ pub(super) struct Test(pub(super) WebhookId, pub(super) oneshot::Sender<Result<T
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Flush(pub(super) oneshot::Sender<()>);
-
-/// A webhook's actor has ended.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct WebhookEnded {
-    id: WebhookId,
-    generation: u64,
-    exit: Exit,
-}
-
-/// An instance's actor has ended.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct InstanceEnded {
-    id: InstanceId,
-    generation: u64,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -134,9 +123,13 @@ impl LoftActor {
     /// `offered`: entries of the store that are about to be sent to it, by class.
     fn webhook(&mut self, id: WebhookId, offered: [u64; 4]) -> Option<&mut Slot<WebhookActor>> {
         if !self.webhooks.contains_key(&id) {
-            let mut counts = self.core.store.lane_counts(id);
-            for (stored, offered) in counts.waiting.iter_mut().zip(offered) {
-                *stored = stored.saturating_sub(offered);
+            // Just taken over: others may have stored what this process has not counted yet.
+            let is_counted = self.core.shards.is_counted(id);
+            let mut counts = if is_counted { self.core.store.lane_counts(id) } else { UNKNOWN };
+            if is_counted {
+                for (stored, offered) in counts.waiting.iter_mut().zip(offered) {
+                    *stored = stored.saturating_sub(offered);
+                }
             }
             self.start(id, &counts);
         }
@@ -145,10 +138,18 @@ impl LoftActor {
 
     /// Starts the webhook's actor, if the directory knows it; it reads the parts of the lane that `counts` tells of.
     fn start(&mut self, id: WebhookId, counts: &LaneCounts) {
-        let Some(config) = self.core.directory.webhook(id) else { return };
+        if let Some(slot) = self.spawn(id, counts) {
+            self.webhooks.insert(id, slot);
+        }
+    }
+
+    fn spawn(&mut self, id: WebhookId, counts: &LaneCounts) -> Option<Slot<WebhookActor>> {
+        let config = self.core.directory.webhook(id)?;
         let now = self.core.clock.mono();
         let gate_config = webhook::gate_config(&config, &self.core.config);
-        let fresh = || (Rc::new(RefCell::new(Gate::new(gate_config, now))), now);
+        // Others may have delivered to it until this stint began, at a pace this process does not know (P6).
+        let before = self.core.shards.since(id).filter(|since| config.created_at < since.wall).map(|since| since.mono);
+        let fresh = || (Rc::new(RefCell::new(Gate::resumed(gate_config, before, now))), now);
         let gate = Rc::clone(&self.gates.entry(id).or_insert_with(fresh).0);
         let presence = Rc::new(Presence::default());
         let actor = WebhookActor::new(self.room(), config, gate, Rc::clone(&presence), counts);
@@ -158,7 +159,7 @@ impl LoftActor {
                 loft.do_send(WebhookEnded { id, generation, exit });
             }
         });
-        self.webhooks.insert(id, Slot::new(address, presence, generation, now));
+        Some(Slot::new(address, presence, generation, now))
     }
 
     fn instance(&mut self, id: &InstanceId) -> &mut Slot<InstanceActor> {
@@ -260,13 +261,13 @@ impl Handler<Wake> for LoftActor {
 impl Handler<Nudge> for LoftActor {
     type Result = ();
 
-    fn handle(&mut self, Nudge(id): Nudge, _: &mut Context<Self>) {
+    fn handle(&mut self, Nudge { webhook: id, stored_retries }: Nudge, _: &mut Context<Self>) {
         let now = self.core.clock.mono();
         if !self.core.serves(id) {
             return;
         }
         match self.webhook(id, [0; 4]) {
-            Some(slot) => slot.send_to(now).do_send(webhook::Nudge),
+            Some(slot) => slot.send_to(now).do_send(webhook::Nudge { stored_retries }),
             // It was deleted between the routing and the commit.
             None => {
                 actix::spawn(background::cancel(id, Arc::clone(&self.core)));
@@ -341,11 +342,17 @@ impl Handler<Test> for LoftActor {
 
     fn handle(&mut self, Test(id, reply): Test, _: &mut Context<Self>) {
         let now = self.core.clock.mono();
-        match self.webhook(id, [0; 4]) {
-            Some(slot) => slot.send_to(now).do_send(webhook::Test(reply)),
-            None => {
-                let _hung_up = reply.send(Err(OperateError::UnknownWebhook));
-            }
+        if self.core.serves(id)
+            && let Some(slot) = self.webhook(id, [0; 4])
+        {
+            slot.send_to(now).do_send(webhook::Test(reply));
+        } else if let Some(slot) = self.spawn(id, &LaneCounts::default()) {
+            // Another node's: an actor for this one request, which sees nothing of the lane.
+            slot.address.do_send(webhook::Test(reply));
+            slot.address.do_send(webhook::Leave);
+            self.gates.remove(&id);
+        } else {
+            let _hung_up = reply.send(Err(OperateError::UnknownWebhook));
         }
     }
 }
@@ -356,47 +363,5 @@ impl Handler<Flush> for LoftActor {
     fn handle(&mut self, Flush(reply): Flush, _: &mut Context<Self>) {
         self.room().flush();
         let _nobody_waits = reply.send(());
-    }
-}
-
-impl Handler<InstanceEnded> for LoftActor {
-    type Result = ();
-
-    fn handle(&mut self, InstanceEnded { id, generation }: InstanceEnded, _: &mut Context<Self>) {
-        if self.instances.get(&id).is_some_and(|slot| slot.generation == generation) {
-            self.core.meters.instance_restarts.increment(1);
-            tracing::error!(instance = %id, "an instance's actor panicked; the next event starts it again");
-            self.instances.remove(&id);
-        }
-    }
-}
-
-impl Handler<WebhookEnded> for LoftActor {
-    type Result = ();
-
-    fn handle(&mut self, WebhookEnded { id, generation, exit }: WebhookEnded, _: &mut Context<Self>) {
-        // One that was told to end has left the map already.
-        if exit == Exit::Stopped || self.webhooks.get(&id).is_none_or(|slot| slot.generation != generation) {
-            return;
-        }
-        self.webhooks.remove(&id);
-        // What it knew of its receiver may be what broke it.
-        self.gates.remove(&id);
-        let now = self.core.clock.mono();
-        if self.restarts.entry(id).or_default().take(now) {
-            self.core.meters.webhook_restarts.increment(1);
-            tracing::error!(webhook = %id, "a webhook's actor panicked; it is rebuilt from the store");
-            self.start(id, &UNKNOWN);
-            return;
-        }
-        self.core.meters.disabled(DisabledReason::Faulted);
-        tracing::error!(webhook = %id, "a webhook's actor panicked too often; the webhook is disabled as faulted");
-        let directory = Arc::clone(&self.core.directory);
-        actix::spawn(async move {
-            let fault = directory.update_webhook(id, |webhook| webhook.disabled_reason = Some(DisabledReason::Faulted));
-            if let Err(error) = fault.await {
-                tracing::error!(webhook = %id, %error, "could not record that the webhook is faulted");
-            }
-        });
     }
 }
