@@ -14,6 +14,7 @@ mod expiry;
 mod fault;
 mod keys;
 mod lock;
+mod moving;
 mod operate;
 mod read;
 mod recover;
@@ -31,7 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use self::lock::FolderLock;
@@ -39,6 +40,7 @@ use self::requests::{Answer, Op};
 use self::shared::Shared;
 use self::tables::Tables;
 use self::writer::Writer;
+use super::moving::{Record, RecordStream};
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -235,6 +237,19 @@ impl Store for EmbeddedStore {
 
     fn put_setting(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, ()> {
         self.ask(move |answer| Op::PutSetting(name, value, answer))
+    }
+
+    fn records(&self) -> RecordStream<'_> {
+        let next = move |reached| async move {
+            let (page, reached) = self.read(move |_, tables| moving::page(tables, reached)).await?;
+            let is_end = page.is_empty() && matches!(reached, moving::Reached::End);
+            Ok((!is_end).then_some((page, reached)))
+        };
+        stream::try_unfold(moving::Reached::Event(None), next).boxed()
+    }
+
+    fn restore(&self, records: Vec<Record>) -> StoreFuture<'_, u64> {
+        self.ask(|answer| Op::Restore(records, answer))
     }
 
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {

@@ -88,6 +88,8 @@ pub struct State {
     pub client_ids: HashMap<(InstanceId, Box<str>), (EventId, Timestamp)>,
     /// One per state reached: the latest state is the answer, whatever the order they came in.
     pub messages: BTreeMap<Reached, (Timestamp, Box<str>)>,
+    /// Those of another store that knows ids of messages by their hashes only, until somebody asks by the id.
+    pub hashed_messages: HashMap<(InstanceId, [u8; 16]), Vec<(MessageState, Timestamp, Box<str>)>>,
     pub businesses: BTreeMap<BusinessId, Business>,
     pub instances: BTreeMap<InstanceId, Instance>,
     pub webhooks: BTreeMap<WebhookId, Webhook>,

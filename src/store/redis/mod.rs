@@ -23,6 +23,7 @@ mod inspect;
 mod keys;
 mod link;
 pub mod membership;
+mod moving;
 mod operate;
 mod read;
 mod retention;
@@ -42,7 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
 pub use self::feed::Notice;
@@ -51,6 +52,7 @@ pub use self::membership::{MembershipConfig, RedisMembership};
 use self::settle::Fencing;
 use self::shared::Shared;
 pub use self::url::{InvalidUrl, RedisUrl};
+use super::moving::{Record, RecordStream};
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -237,6 +239,18 @@ impl Store for RedisStore {
 
     fn put_setting(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, ()> {
         self.with(move |shared| async move { operate::put_setting(shared, name, &value).await })
+    }
+
+    fn records(&self) -> RecordStream<'_> {
+        let next = move |mut reached| async move {
+            let page = moving::page(self.shared.open()?, &mut reached).await?;
+            Ok(page.map(|page| (page, reached)))
+        };
+        stream::try_unfold(moving::Reached::default(), next).boxed()
+    }
+
+    fn restore(&self, records: Vec<Record>) -> StoreFuture<'_, u64> {
+        self.with(|shared| moving::restore(shared, records))
     }
 
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {

@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::domain::{
     Event, EventId, InstanceId, LaneClass, LaneEntry, MessageStatus, ShardId, Timestamp, WebhookId, WebhookIdBits,
 };
+use crate::store::moving::{MessageName, message_hash};
 use crate::store::{DirectoryRecords, LaneQuery, StoreError};
 
 /// Greater than what follows a prefix in a member.
@@ -202,6 +203,8 @@ pub async fn message(
     message_id: &str,
 ) -> Result<Option<MessageStatus>, StoreError> {
     let shard = ShardId::of_instance(instance);
+    // An imported one may be known by the hash of its id; what was told later is under the id itself.
+    let hashed = keys::of_message(instance, &MessageName::Hash(message_hash(message_id)));
     let field = keys::of_instance(instance, message_id);
     let days = {
         let mut read = cmd("ZRANGE");
@@ -209,14 +212,14 @@ pub async fn message(
         numbers(shared.link.run(&read).await?)?
     };
     let reads = days.into_iter().map(|day| {
-        let mut read = cmd("HGET");
-        read.arg(shared.keys.of(shard, format!("t:{day}").as_bytes())).arg(&field);
-        async move { bytes(shared.link.run(&read).await?) }
+        let mut read = cmd("HMGET");
+        read.arg(shared.keys.of(shard, format!("t:{day}").as_bytes())).arg(&hashed).arg(&field);
+        async move { list(shared.link.run(&read).await?) }
     });
     // By state; of two days the later one tells.
     let mut reached = BTreeMap::new();
     for rows in try_join_all(reads).await?.into_iter().flatten() {
-        for (state, at, number) in parse_message_rows(&rows)? {
+        for (state, at, number) in parse_message_rows(&bytes(rows)?.unwrap_or_default())? {
             reached.insert(state, (at, number));
         }
     }

@@ -32,6 +32,7 @@ pub struct Scripts {
     pub counts: Script,
     pub parked: Script,
     pub directory: Script,
+    pub restore: Script,
 }
 
 impl Scripts {
@@ -48,6 +49,7 @@ impl Scripts {
             counts: Script::new(include_str!("lua/counts.lua")),
             parked: Script::new(include_str!("lua/parked.lua")),
             directory: Script::new(include_str!("lua/directory.lua")),
+            restore: Script::new(include_str!("lua/restore.lua")),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod many;
 mod model;
+mod moving;
 mod nodes;
 mod weather;
 
