@@ -7,9 +7,8 @@ use anyhow::Context as _;
 use crate::api::auth;
 use crate::config::Config;
 use crate::store::Store;
+use crate::store::moving::ADMIN_DIGEST_SETTING;
 use crate::transport::{Target, TargetPolicy};
-
-const DIGEST_SETTING: &str = "admin_token_digest";
 
 /// Where the admin token comes from.
 #[derive(Debug)]
@@ -41,14 +40,14 @@ pub(super) async fn admin(config: &Config, store: &dyn Store) -> anyhow::Result<
     if let Some(token) = &config.admin_token {
         return Ok(Admin::Configured(token.reveal().to_owned()));
     }
-    if let Some(known) = store.setting(DIGEST_SETTING).await.context("reading the admin token's digest")? {
+    if let Some(known) = store.setting(ADMIN_DIGEST_SETTING).await.context("reading the admin token's digest")? {
         let digest =
             <[u8; 32]>::try_from(known.as_slice()).context("the admin token's digest in the store is damaged")?;
         return Ok(Admin::Known(digest));
     }
     let token = auth::random_token().map_err(|error| anyhow::anyhow!("making an admin token: {error}"))?;
     store
-        .put_setting(DIGEST_SETTING, auth::digest(&token).to_vec())
+        .put_setting(ADMIN_DIGEST_SETTING, auth::digest(&token).to_vec())
         .await
         .context("keeping the admin token's digest")?;
     Ok(Admin::New(token))

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use self::build::Running;
+pub use self::storage::{Alone, Place, open_alone};
 use crate::config::Config;
 use crate::shutdown::{self, Stop};
 

@@ -9,6 +9,7 @@ use crate::cluster::{ClusterEvent, Leases, Membership};
 use crate::config::{Config, SecretText};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedConfig, EmbeddedStore};
+use crate::store::moving::UNFINISHED_MOVE_SETTING;
 use crate::store::redis::membership::{MembershipConfig, RedisMembership};
 use crate::store::redis::{RedisConfig, RedisStore, RedisUrl};
 
@@ -34,19 +35,72 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Storage> {
     }
 }
 
-async fn embedded(config: &Config) -> anyhow::Result<Storage> {
+/// A store without its engine: for commands that look at it or move it.
+#[derive(Debug)]
+pub struct Alone {
+    pub store: Arc<dyn Store>,
+    /// For people; without secrets.
+    pub place: String,
+    /// Names of the nodes that work on it now: on Redis they may, a folder is locked.
+    pub nodes: Vec<String>,
+}
+
+/// Which of the configured stores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// `redis_url` where it is set, as a start would take it.
+    Configured,
+    Folder,
+}
+
+/// Opens a store without joining the nodes that work on it. `must_exist`: a folder is not made.
+///
+/// # Errors
+/// As a start would, or because there is no store in the folder.
+pub async fn open_alone(config: &Config, place: Place, must_exist: bool) -> anyhow::Result<Alone> {
+    if let Some(url) = config.redis_url.as_ref().filter(|_| place == Place::Configured) {
+        let (store, place) = open_redis(url).await?;
+        let nodes = store.live_nodes().await.context("looking for nodes")?;
+        return Ok(Alone { store: Arc::new(store), place, nodes });
+    }
+    if must_exist && !config.data_dir.join("store").is_dir() {
+        anyhow::bail!("there is no store in {}", config.data_dir.display());
+    }
+    let store: Arc<dyn Store> = Arc::new(open_folder(config).await?);
+    Ok(Alone { store, place: config.data_dir.display().to_string(), nodes: Vec::new() })
+}
+
+async fn open_folder(config: &Config) -> anyhow::Result<EmbeddedStore> {
     let embedded = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::new(&config.data_dir) };
-    let store =
-        tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??;
+    Ok(tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??)
+}
+
+async fn open_redis(url: &SecretText) -> anyhow::Result<(RedisStore, String)> {
+    let url = RedisUrl::parse(url.reveal()).map_err(|problem| anyhow::anyhow!("redis_url: {problem}"))?;
+    let place = url.to_string();
+    let store = RedisStore::open(RedisConfig { many_nodes: true, ..RedisConfig::new(url) }).await;
+    Ok((store.context("opening the store on Redis")?, place))
+}
+
+/// Half of a store is not served: what is not in it yet would be forgotten by whoever asks.
+async fn check_whole(store: &dyn Store) -> anyhow::Result<()> {
+    let mark = store.setting(UNFINISHED_MOVE_SETTING).await.context("reading the store's marks")?;
+    if mark.is_some_and(|mark| !mark.is_empty()) {
+        anyhow::bail!("an import into this store was begun and has not come to its end: run `pombo import --resume`");
+    }
+    Ok(())
+}
+
+async fn embedded(config: &Config) -> anyhow::Result<Storage> {
+    let store = open_folder(config).await?;
+    check_whole(&store).await?;
     tell(&store, &config.data_dir.display().to_string());
     Ok(Storage { store: Arc::new(store), leases: Arc::new(Leases::all()), cluster: None })
 }
 
 async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
-    let url = RedisUrl::parse(url.reveal()).map_err(|problem| anyhow::anyhow!("redis_url: {problem}"))?;
-    let place = url.to_string();
-    let store = RedisStore::open(RedisConfig { many_nodes: true, ..RedisConfig::new(url) }).await;
-    let store = store.context("opening the store on Redis")?;
+    let (store, place) = open_redis(url).await?;
+    check_whole(&store).await?;
     for warning in &store.report().warnings {
         tracing::warn!("{warning}");
     }

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub use flags::ConfigArgs;
 
-use crate::commands::{config, demo, doctor, emit, listen};
+use crate::commands::{config, demo, doctor, emit, export, import, listen};
 use crate::config::{Loaded, validate};
 use crate::telemetry::logging;
 
@@ -37,6 +37,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Send events from a file or standard input to a running engine.
     Emit(emit::EmitArgs),
+    /// Write everything a store holds to a file or a pipe; its server must be stopped.
+    Export(export::ExportArgs),
+    /// Fill an empty store with an export: from a folder to Redis, or back.
+    Import(import::ImportArgs),
     /// Show every setting, its value and where the value comes from.
     Config(config::ConfigCommandArgs),
     /// Check this machine and this configuration, and say what to do.
@@ -70,6 +74,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Emit(args) => emit::run(args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
@@ -114,6 +120,8 @@ mod tests {
             "pombo listen --port 0 --secret whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA --delay 2s --status 503 --count 3",
             "pombo emit --url http://127.0.0.1:8080 --token x --instance a --file - --rate 100",
             "pombo demo --instances 2 --webhooks 1 --seconds 1 --rate 10",
+            "pombo export --data-dir ./pombo-data --out all.jsonl",
+            "pombo import --redis-url redis://localhost --file all.jsonl --resume",
             "pombo config --toml --set workers=2",
             "pombo doctor --url https://example.com/hook",
         ] {

@@ -4,7 +4,9 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod emit;
+pub mod export;
 pub mod http;
+pub mod import;
 pub mod listen;
 pub mod paint;
 

@@ -76,13 +76,15 @@ impl DeliveryRecord {
     }
 }
 
+/// State, when, the other side's number.
+pub type StateReached = (MessageState, Timestamp, Box<str>);
+
 /// States that a message has reached. Of one message there may be several, e.g. one for each day.
 #[derive(Clone, PartialEq, Debug)]
 pub struct MessageRecord {
     pub instance: InstanceId,
     pub id: MessageName,
-    /// State, when, the other side's number.
-    pub states: Vec<(MessageState, Timestamp, Box<str>)>,
+    pub states: Vec<StateReached>,
 }
 
 /// A store may know the id of a message only by its hash.

@@ -25,7 +25,7 @@ pub async fn copy(from: &dyn Store, to: &dyn Store) -> u64 {
 
 /// One event owed to three webhooks: delivered to the first, waiting for its second attempt by the second, dead for the third;
 /// one parked behind it, one that waits, one that was held back and told of a message.
-async fn fill(store: &dyn Store) -> [LaneEntry; 3] {
+pub async fn fill(store: &dyn Store) -> [LaneEntry; 3] {
     store.change_directory(vec![DirectoryChange::PutInstance(Box::new(an_instance()))]).await.unwrap();
     let ids = [event_id(1, 1), event_id(2, 1), event_id(3, 1)];
     let first = [1, 2, 3].map(|number| LaneEntry { order_key: 9, ..entry(webhook(number), ids[0]) });
@@ -55,7 +55,7 @@ async fn fill(store: &dyn Store) -> [LaneEntry; 3] {
     [retry, parked, waits]
 }
 
-async fn is_filled(store: &dyn Store, [retry, parked, waits]: [LaneEntry; 3]) {
+pub async fn is_filled(store: &dyn Store, [retry, parked, waits]: [LaneEntry; 3]) {
     let counts = [1, 2, 3].map(|number| store.lane_counts(webhook(number)));
     assert_eq!(counts[0], LaneCounts { waiting: [0, 1, 0, 0], dead: 0 });
     assert_eq!(counts[1], LaneCounts { waiting: [1, 0, 0, 1], dead: 0 });

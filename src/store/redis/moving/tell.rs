@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 use redis::cmd;
 
 use super::super::answer::{all_bytes, bytes, event_id, fields, list, number, numbers};
@@ -111,10 +111,9 @@ async fn events(shared: &Shared, shard: ShardId, reached: &mut Reached) -> Resul
 }
 
 async fn delivery(shared: &Shared, first: LaneEntry) -> Result<Option<DeliveryRecord>, StoreError> {
-    let (record, place) = try_join(record_of(shared, first.webhook, first.event), fresh_place(shared, &first)).await?;
-    let Some(row) = record else {
-        let waits = |entry| DeliveryRecord { standing: Next::Move(entry), ..DeliveryRecord::fresh(first) };
-        return Ok(place.map(waits));
+    let Some(row) = record_of(shared, first.webhook, first.event).await? else {
+        let place = fresh_place(shared, &first).await?;
+        return Ok(place.map(|entry| DeliveryRecord { standing: Next::Move(entry), ..DeliveryRecord::fresh(first) }));
     };
     let Row { at, standing, attempts, .. } = Row::parse(&row)?;
     let standing = match standing {
