@@ -46,27 +46,28 @@ pub(super) fn check_alone(alone: &Alone, force: bool) -> anyhow::Result<()> {
     }
 }
 
+fn open(args: &ExportArgs) -> anyhow::Result<Box<dyn Write>> {
+    let Some(path) = &args.out else { return Ok(Box::new(io::stdout())) };
+    // It holds tokens and secrets.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    Ok(Box::new(file.with_context(|| format!("{} cannot be made", path.display()))?))
+}
+
 /// # Errors
 /// When the store cannot be had alone, or what is written cannot be.
 pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let config = args.settings.load()?.config;
-    let to: Box<dyn Write> = if let Some(path) = &args.out {
-        // It holds tokens and secrets.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        Box::new(file.with_context(|| format!("{} cannot be made", path.display()))?)
-    } else if io::stdout().is_terminal() {
-        anyhow::bail!("an export holds tokens and secrets, and is long: give --out FILE, or a pipe to `pombo import`")
-    } else {
-        Box::new(io::stdout())
-    };
+    if args.out.is_none() && io::stdout().is_terminal() {
+        anyhow::bail!("an export holds tokens and secrets, and is long: give --out FILE, or a pipe to `pombo import`");
+    }
     let totals = runtime()?.block_on(async {
         let alone = open_alone(&config, place(&args.settings), true).await?;
         check_alone(&alone, args.force)?;
+        let to = open(args)?;
         let how = Export { from: alone.place.clone(), force: args.force };
         let exported = export(&*alone.store, BufWriter::new(to), &how).await;
         alone.store.close().await.context("closing the store")?;
-        eprintln!("exported from {}", alone.place);
-        exported.context("exporting")
+        exported.with_context(|| format!("exporting {} failed; what was written has no end", alone.place))
     })?;
     eprintln!("exported: {totals}");
     Ok(ExitCode::SUCCESS)

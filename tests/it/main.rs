@@ -22,6 +22,7 @@ mod files;
 mod growth;
 mod isolation;
 mod main_job;
+mod migrate;
 mod order;
 mod rate;
 mod restart;
