@@ -20,6 +20,7 @@ mod delivery;
 mod disk;
 mod files;
 mod growth;
+mod idle;
 mod isolation;
 mod main_job;
 mod migrate;

@@ -18,6 +18,7 @@ mod answer;
 mod append;
 mod counts;
 mod deliveries;
+mod each;
 mod feed;
 mod inspect;
 mod keys;

@@ -33,6 +33,7 @@ pub struct Scripts {
     pub parked: Script,
     pub directory: Script,
     pub restore: Script,
+    pub each: Script,
 }
 
 impl Scripts {
@@ -50,6 +51,7 @@ impl Scripts {
             parked: Script::new(include_str!("lua/parked.lua")),
             directory: Script::new(include_str!("lua/directory.lua")),
             restore: Script::new(include_str!("lua/restore.lua")),
+            each: Script::new(include_str!("lua/each.lua")),
         }
     }
 }
