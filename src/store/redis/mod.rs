@@ -26,6 +26,7 @@ mod link;
 pub mod membership;
 mod moving;
 mod operate;
+mod orphans;
 mod read;
 mod retention;
 mod rows;
@@ -50,6 +51,7 @@ use tokio::sync::mpsc;
 pub use self::feed::Notice;
 pub use self::inspect::RedisReport;
 pub use self::membership::{MembershipConfig, RedisMembership};
+pub use self::orphans::Orphans;
 use self::settle::Fencing;
 use self::shared::Shared;
 pub use self::url::{InvalidUrl, RedisUrl};
@@ -122,6 +124,14 @@ impl RedisStore {
     /// The key that names the owner of `shard`: whoever keeps leases writes it.
     pub fn owner_key(&self, shard: ShardId) -> Vec<u8> {
         self.shared.keys.of(shard, b"owner")
+    }
+
+    /// Looks through up to `max_keys` keys for what nobody will ever remove.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or is a cluster.
+    pub async fn orphans(&self, max_keys: u64) -> Result<Orphans, StoreError> {
+        orphans::look(&self.shared, max_keys).await
     }
 
     /// What other nodes tell, from now on.

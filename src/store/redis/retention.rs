@@ -13,12 +13,12 @@ use redis::{Value, cmd};
 use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
 use super::counts::Counted;
 use super::each::words;
-use super::keys::day;
+use super::keys::{day, lane_name};
 use super::rows::{EventRow, corrupt, is_plain, member};
 use super::script::Call;
 use super::shared::Shared;
-use crate::domain::{EventId, LaneClass, LaneEntry, ShardId, Timestamp};
-use crate::store::{Retention, RetentionStep, StoreError};
+use crate::domain::{EventId, LaneClass, LaneEntry, ShardId, Timestamp, WebhookId, WebhookIdBits};
+use crate::store::{LaneCounts, Retention, RetentionStep, StoreError};
 
 /// Between two walks from the start.
 const ANEW_AFTER: Duration = Duration::from_hours(1);
@@ -91,11 +91,31 @@ async fn bury(
             let Some(webhook) = bytes(pair[0].clone())?.and_then(|raw| raw.try_into().ok()) else { continue };
             let dead = Counted::Dead(u128::from_be_bytes(webhook));
             shared.counts.tell(number(&totals[0])?, [(dead, number(&pair[1])?)]);
+            if number(&pair[1])? == 0 {
+                forget_deleted(shared, u128::from_be_bytes(webhook)).await?;
+            }
         }
     }
     // An event left behind by its dead letter only now: look at it soon, not within the hour.
     step.more = step.dead > 0;
     Ok(())
+}
+
+/// The marks of the lanes of a webhook that was deleted go with its last dead letter. Those of one that exists keep its order.
+async fn forget_deleted(shared: &Shared, webhook: WebhookIdBits) -> Result<(), StoreError> {
+    let mut look = cmd("HEXISTS");
+    look.arg(format!("{}records", shared.keys.directory())).arg(format!("w/{}", WebhookId::from_u128(webhook)));
+    let exists = number(&shared.link.run(&look).await?)? == 1;
+    shared.count([webhook]).await?;
+    if exists || shared.counts.of(webhook) != LaneCounts::default() {
+        return Ok(());
+    }
+    let mut forget = cmd("HDEL");
+    forget.arg(shared.keys.of(ShardId::of_webhook(webhook), b"m"));
+    for class in LaneClass::ALL {
+        forget.arg(lane_name(webhook, class));
+    }
+    shared.link.run(&forget).await.map(drop)
 }
 
 /// By how much the finished part is too large.

@@ -4,6 +4,7 @@ mod many;
 mod model;
 mod moving;
 mod nodes;
+mod orphans;
 mod weather;
 
 use std::time::Instant;
