@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use self::build::{Patience, Running};
-pub use self::storage::{Alone, Place, open_alone};
+pub use self::storage::{Alone, Place, RedisFindings, look_at_redis, open_alone};
 use crate::config::Config;
 use crate::shutdown::{self, Stop};
 

@@ -63,6 +63,35 @@ pub async fn open_alone(config: &Config, place: Place, must_exist: bool) -> anyh
     Ok(Alone { store, place: config.data_dir.display().to_string(), nodes: Vec::new() })
 }
 
+/// What is told of a Redis without joining it.
+#[derive(Debug)]
+pub struct RedisFindings {
+    /// Without secrets.
+    pub place: String,
+    /// Empty when Redis does not tell.
+    pub version: String,
+    pub durability: &'static str,
+    pub warnings: Vec<String>,
+    /// What nobody will ever remove, and how many keys were looked at; an error where that cannot be told.
+    pub orphans: anyhow::Result<(Vec<String>, String)>,
+}
+
+/// Looks at the Redis of this configuration and at up to `max_keys` of its keys.
+///
+/// # Errors
+/// When it cannot be opened as a start would.
+pub async fn look_at_redis(url: &SecretText, max_keys: u64) -> anyhow::Result<RedisFindings> {
+    let (store, place) = open_redis(url).await?;
+    let orphans = store.orphans(max_keys).await.map_err(anyhow::Error::from).map(|told| {
+        let line = |(what, (count, key)): (&&str, &(u64, String))| format!("{count} {what}, e.g. in {key}");
+        let part = if told.is_whole { "all" } else { "a part" };
+        (told.found.iter().map(line).collect(), format!("{} keys, {part} of them", told.keys))
+    });
+    let report = store.report();
+    let (version, warnings) = (report.version.clone(), report.warnings.clone());
+    Ok(RedisFindings { place, version, durability: report.durability.as_str(), warnings, orphans })
+}
+
 async fn open_folder(config: &Config) -> anyhow::Result<EmbeddedStore> {
     let embedded = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::new(&config.data_dir) };
     Ok(tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??)

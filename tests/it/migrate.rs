@@ -14,7 +14,7 @@ use crate::support::pombo::{Pombo, Setup};
 use crate::support::redis::Redis;
 use crate::support::scripted::{Call, Reply, Scripted};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const EVENTS: usize = 12;
 
 async fn run(args: &[&str]) -> Output {
