@@ -1,10 +1,10 @@
 //! `pombo doctor`: looks at what a start would need, and says what to do about each problem.
 
+pub mod database;
 pub mod finding;
 pub mod folder;
 pub mod machine;
 pub mod network;
-pub mod redis;
 
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.push(network::port(config.listen));
     runtime()?.block_on(async {
         if let Some(url) = &config.redis_url {
-            findings.extend(redis::check(url).await);
+            findings.extend(database::check(url).await);
         }
         match &args.url {
             Some(url) => findings.extend(network::receiver(url, config).await),
