@@ -57,6 +57,35 @@ fn cpu_us(process: &str) -> u64 {
     ticks.sum::<u64>() * 10_000
 }
 
+/// What Redis says of itself so far: commands of clients and scripts, microseconds of CPU.
+#[derive(Clone, Copy)]
+struct Told {
+    calls: u64,
+    commands: u64,
+    cpu_us: f64,
+}
+
+impl Told {
+    async fn by(server: &Server) -> Self {
+        let url = format!("unix://{}", server.1.path().join("redis.sock").display());
+        let client = redis::Client::open(url).expect("a plain path");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("it answers");
+        let info: String =
+            redis::cmd("INFO").arg("commandstats").arg("cpu").query_async(&mut connection).await.expect("it tells");
+        let (mut calls, mut commands, mut cpu_us) = (0, 0, 0.0);
+        for line in info.lines() {
+            if let Some((name, rest)) = line.strip_prefix("cmdstat_").and_then(|line| line.split_once(":calls=")) {
+                let count: u64 = rest.split(',').next().and_then(|count| count.parse().ok()).expect("a number");
+                if name.starts_with("eval") { calls += count } else { commands += count }
+            }
+            if let Some(("used_cpu_user" | "used_cpu_sys", seconds)) = line.split_once(':') {
+                cpu_us += seconds.trim().parse::<f64>().expect("a number") * 1e6;
+            }
+        }
+        Self { calls, commands, cpu_us }
+    }
+}
+
 struct Owner {
     instance: InstanceId,
     webhooks: Vec<WebhookId>,
@@ -142,6 +171,7 @@ async fn measure(append_only: &str, batch: usize, fan_out: usize) {
             each(cpu_us(&redis) - there),
         );
     };
+    let told = Told::by(&server).await;
     let (began, here, there) = (Instant::now(), cpu_us("self"), cpu_us(&redis));
     for batch in batches {
         store.append(batch).await.expect("it is stored");
@@ -153,6 +183,14 @@ async fn measure(append_only: &str, batch: usize, fan_out: usize) {
     }
     report("settlements", deliveries, began, here, there);
     assert_eq!(store.stats().unfinished, 0, "all is settled");
+    let now = Told::by(&server).await;
+    let each = |count: f64| count / deliveries as f64;
+    println!(
+        "aof {append_only:3}  batch {batch:3}  fan-out {fan_out:2}  a delivery: {:.3} calls, {:.2} commands within them, {:.2} us of Redis",
+        each((now.calls - told.calls) as f64),
+        each((now.commands - told.commands) as f64),
+        each(now.cpu_us - told.cpu_us),
+    );
 }
 
 fn main() {

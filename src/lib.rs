@@ -14,6 +14,7 @@ pub mod directory;
 pub mod domain;
 pub mod engine;
 pub mod format;
+pub mod migrate;
 pub mod policy;
 pub mod shutdown;
 pub mod store;

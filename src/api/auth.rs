@@ -21,9 +21,8 @@ use super::error::ApiError;
 use super::state::ApiState;
 use crate::directory::Directory;
 use crate::domain::{Business, BusinessId, Instance, InstanceId, Timestamp};
+use crate::store::moving::JWT_KEY_SETTING;
 use crate::store::{Store, StoreError};
-
-const JWT_KEY_SETTING: &str = "jwt_key";
 
 /// The keys that tell tokens apart.
 #[derive(Clone)]

@@ -7,9 +7,8 @@ use anyhow::Context as _;
 use crate::api::auth;
 use crate::config::Config;
 use crate::store::Store;
+use crate::store::moving::ADMIN_DIGEST_SETTING;
 use crate::transport::{Target, TargetPolicy};
-
-const DIGEST_SETTING: &str = "admin_token_digest";
 
 /// Where the admin token comes from.
 #[derive(Debug)]
@@ -42,11 +41,11 @@ pub(super) async fn admin(config: &Config, store: &dyn Store) -> anyhow::Result<
         return Ok(Admin::Configured(token.reveal().to_owned()));
     }
     let token = auth::random_token().map_err(|error| anyhow::anyhow!("making an admin token: {error}"))?;
-    let known = match store.setting(DIGEST_SETTING).await.context("reading the admin token's digest")? {
+    let known = match store.setting(ADMIN_DIGEST_SETTING).await.context("reading the admin token's digest")? {
         Some(known) => known,
         // Another node may be at its first start as well: one of the tokens holds.
         None => store
-            .put_setting_if_absent(DIGEST_SETTING, auth::digest(&token).to_vec())
+            .put_setting_if_absent(ADMIN_DIGEST_SETTING, auth::digest(&token).to_vec())
             .await
             .context("keeping the admin token's digest")?,
     };

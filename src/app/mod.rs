@@ -5,6 +5,7 @@ mod files;
 mod first_start;
 mod keeper;
 mod observer;
+mod offline;
 mod requirements;
 mod runtimes;
 mod server;
@@ -20,6 +21,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use self::build::{Patience, Running};
+pub use self::offline::{OfflineStore, Place, RedisFindings, look_at_redis, open_alone};
 use crate::config::Config;
 use crate::shutdown::{self, Stop};
 

@@ -10,6 +10,7 @@ use crate::cluster::{Alone, Leases, Membership};
 use crate::config::{Config, RedisOptions, SecretText};
 use crate::domain::Timestamp;
 use crate::store::embedded::{EmbeddedConfig, EmbeddedStore};
+use crate::store::moving::UNFINISHED_MOVE_SETTING;
 use crate::store::redis::membership::{MembershipConfig, RedisMembership};
 use crate::store::redis::{RedisConfig, RedisStore, RedisUrl, TlsFiles};
 use crate::store::{Durability, Store};
@@ -30,16 +31,23 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Storage> {
     }
 }
 
-async fn embedded(config: &Config) -> anyhow::Result<Storage> {
-    let (durability, meters) = (config.durability, store_meters::writer());
-    let embedded = EmbeddedConfig { durability, meters, ..EmbeddedConfig::new(&config.data_dir) };
-    let store =
-        tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??;
-    tell(&store, &config.data_dir.display().to_string());
-    Ok(Storage { store: Arc::new(store), leases: Arc::new(Leases::all()), cluster: None })
+/// Half of a store is not served: what is not in it yet would be forgotten by whoever asks.
+async fn check_whole(store: &dyn Store) -> anyhow::Result<()> {
+    let mark = store.setting(UNFINISHED_MOVE_SETTING).await.context("reading the store's marks")?;
+    if mark.is_some_and(|mark| !mark.is_empty()) {
+        anyhow::bail!("an import into this store was begun and has not come to its end: run `pombo import --resume`");
+    }
+    Ok(())
 }
 
-async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
+pub(super) async fn open_folder(config: &Config) -> anyhow::Result<EmbeddedStore> {
+    let (durability, meters) = (config.durability, store_meters::writer());
+    let embedded = EmbeddedConfig { durability, meters, ..EmbeddedConfig::new(&config.data_dir) };
+    Ok(tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??)
+}
+
+/// Answers its place too, for people and without secrets.
+pub(super) async fn open_redis(config: &Config, url: &SecretText) -> anyhow::Result<(RedisStore, String)> {
     let mut url = RedisUrl::parse(url.reveal()).map_err(|problem| anyhow::anyhow!("redis_url: {problem}"))?;
     if let Some(files) = tls(&config.redis)? {
         let secured = url.with_tls(files);
@@ -55,8 +63,20 @@ async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
         meters: store_meters::redis(),
         ..RedisConfig::new(url)
     });
-    let store = store.await.context("opening the store on Redis")?;
+    Ok((store.await.context("opening the store on Redis")?, place))
+}
+
+async fn embedded(config: &Config) -> anyhow::Result<Storage> {
+    let store = open_folder(config).await?;
+    check_whole(&store).await?;
+    tell(&store, &config.data_dir.display().to_string());
+    Ok(Storage { store: Arc::new(store), leases: Arc::new(Leases::all()), cluster: None })
+}
+
+async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
+    let (store, place) = open_redis(config, url).await?;
     requirements::check(config, &store).await?;
+    check_whole(&store).await?;
     for warning in &store.persistence().warnings {
         tracing::warn!("{warning}");
     }

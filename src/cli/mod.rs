@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub use flags::ConfigArgs;
 
-use crate::commands::{cluster, config, demo, doctor, emit, health, listen};
+use crate::commands::{cluster, config, demo, doctor, emit, export, health, import, listen};
 use crate::config::{Loaded, validate};
 use crate::telemetry::logging;
 
@@ -39,6 +39,10 @@ pub enum Command {
     Emit(emit::EmitArgs),
     /// Show the nodes of a running engine, which shards they own and what waits there.
     Cluster(cluster::ClusterArgs),
+    /// Write everything a store holds to a file or a pipe; its server must be stopped.
+    Export(export::ExportArgs),
+    /// Fill an empty store with an export: from a folder to Redis, or back.
+    Import(import::ImportArgs),
     /// Show every setting, its value and where the value comes from.
     Config(config::ConfigCommandArgs),
     /// Check this machine and this configuration, and say what to do.
@@ -75,6 +79,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Emit(args) => emit::run(args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Health(args) => health::run(&args),
@@ -121,6 +127,8 @@ mod tests {
             "pombo emit --url http://127.0.0.1:8080 --token x --instance a --file - --rate 100",
             "pombo demo --instances 2 --webhooks 1 --seconds 1 --rate 10",
             "pombo cluster --url http://127.0.0.1:8080 --token x --json",
+            "pombo export --data-dir ./pombo-data --out all.jsonl",
+            "pombo import --redis-url redis://localhost --file all.jsonl --resume",
             "pombo config --toml --set workers=2",
             "pombo doctor --url https://example.com/hook",
             "pombo health --live --timeout 2s --listen 0.0.0.0:8080",

@@ -5,8 +5,10 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod emit;
+pub mod export;
 pub mod health;
 pub mod http;
+pub mod import;
 pub mod listen;
 pub mod paint;
 

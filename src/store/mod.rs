@@ -17,6 +17,7 @@ pub mod contract;
 pub mod embedded;
 pub mod memory;
 pub mod meters;
+pub mod moving;
 pub mod redis;
 
 use std::ops::Range;
@@ -27,6 +28,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use self::moving::{Record, RecordStream};
 pub use crate::domain::HeldBack;
 use crate::domain::{
     Attempt, AttemptOrigin, Business, BusinessId, DeadReason, Delivery, DeliveryStatus, Event, EventId, Instance,
@@ -378,6 +380,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Writes the value unless there is one; answers the one in force, durable as an append. Of several that try at once, in
     /// whatever process, all are answered the same.
     fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>>;
+
+    /// All events on record with what is known of their deliveries, then the states of messages of instances in the directory:
+    /// for a move. Nobody may write meanwhile.
+    fn records(&self) -> RecordStream<'_>;
+    /// Takes in what another store told with [`Self::records`]; answers how many events are new. An event that is on record already
+    /// is left as it is, so a move that was cut off can be made again. Nobody may deliver meanwhile.
+    fn restore(&self, records: Vec<Record>) -> StoreFuture<'_, u64>;
 
     /// Removes a bounded amount of what is past its time; call it again while [`RetentionStep::more`].
     ///

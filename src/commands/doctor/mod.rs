@@ -1,5 +1,6 @@
 //! `pombo doctor`: looks at what a start would need, and says what to do about each problem.
 
+pub mod database;
 pub mod finding;
 pub mod folder;
 pub mod machine;
@@ -33,12 +34,17 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut findings = vec![Finding::good("configuration", "every setting is valid")];
     let notes = loaded.warnings.iter().cloned().chain(crate::config::validate::cautions(config));
     findings.extend(notes.map(|note| Finding::warn("configuration", note, "change the setting unless it is meant so")));
-    findings.extend(folder::check(&config.data_dir));
+    if config.redis_url.is_none() {
+        findings.extend(folder::check(&config.data_dir));
+    }
     findings.push(machine::clock(crate::domain::Timestamp::now()));
     findings.push(machine::open_files());
     findings.extend(network::authorities(config));
     findings.push(network::port(config.listen));
     runtime()?.block_on(async {
+        if let Some(url) = &config.redis_url {
+            findings.extend(database::check(config, url).await);
+        }
         match &args.url {
             Some(url) => findings.extend(network::receiver(url, config).await),
             None => findings.push(network::resolve(&args.resolve).await),

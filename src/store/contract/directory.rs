@@ -14,7 +14,7 @@ use crate::store::DirectoryChange::{
     DeleteBusiness, DeleteInstance, DeleteWebhook, PutBusiness, PutInstance, PutWebhook,
 };
 
-fn a_business() -> Business {
+pub fn a_business() -> Business {
     let mut attributes = Map::new();
     attributes.insert("plano".into(), json!({ "nível": 3 }));
     Business {
@@ -27,7 +27,7 @@ fn a_business() -> Business {
     }
 }
 
-fn an_instance() -> Instance {
+pub fn an_instance() -> Instance {
     Instance {
         id: instance(),
         business: BusinessId::from_u128(5),
@@ -44,7 +44,7 @@ fn an_instance() -> Instance {
     }
 }
 
-fn a_webhook() -> Webhook {
+pub fn a_webhook() -> Webhook {
     let secret = |byte: u8| {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);

@@ -7,6 +7,7 @@ pub mod fixtures;
 pub mod history;
 pub mod lanes;
 pub mod model;
+pub mod moving;
 pub mod retention;
 
 use std::sync::Arc;
@@ -70,6 +71,10 @@ macro_rules! contract_suite {
             of_those_who_write_a_setting_first_all_use_the_same,
             a_late_earlier_message_state_does_not_downgrade,
             events_are_answered_in_the_order_asked_for,
+        );
+        $crate::contract_suite!(@ $house, moving:
+            what_one_store_tells_fills_another,
+            what_is_taken_in_twice_is_there_once,
         );
     };
     (@ $house:expr, $part:ident: $($behaviour:ident,)*) => {

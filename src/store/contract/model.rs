@@ -6,11 +6,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
+use super::directory::an_instance;
 use super::fixtures::{self, HOUR, append, at, attempt, entry, event, event_id, instance, part, webhook};
+use super::moving::copy;
 use super::{Ending, House};
 use crate::domain::{AttemptOrigin, DeadReason, Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, MessageState};
 use crate::store::memory::MemoryStore;
-use crate::store::{Append, Appended, DeliveryQuery, LaneQuery, Next, Requeue, Retention, Settle, Store, Timeline};
+use crate::store::{
+    Append, Appended, DeliveryQuery, DirectoryChange, LaneQuery, Next, Requeue, Retention, Settle, Store, Timeline,
+};
 
 /// What can be done. Numbers pick among what is there, modulo.
 #[derive(Clone, Debug)]
@@ -239,10 +243,27 @@ fn comparable(mut deliveries: Vec<Delivery>) -> Vec<Delivery> {
 /// Plays a history on a new store of `house` and on the model, and compares all that can be read now and then.
 /// `read` is what an answer to an append means here.
 pub async fn play(house: Box<dyn House>, read: fn(Appended) -> Appended, history: Vec<Action>) {
+    play_over(vec![house], read, history).await;
+}
+
+/// The same on one store after the other: each takes over from the one before what that tells.
+pub async fn play_over(houses: Vec<Box<dyn House>>, read: fn(Appended) -> Appended, history: Vec<Action>) {
+    let parts = houses.len();
+    let mut houses = houses.into_iter();
+    let house = houses.next().expect("a house at least");
     let store = house.open().await;
     let model = MemoryStore::new();
+    store.change_directory(vec![DirectoryChange::PutInstance(Box::new(an_instance()))]).await.unwrap();
     let mut twins = Twins { model, house, read, store, now: 0, entries: Vec::new(), ids: Vec::new() };
+    let moves = history.len().div_ceil(parts).max(1);
     for (step, action) in history.into_iter().enumerate() {
+        if step > 0 && step % moves == 0 {
+            let house = houses.next().expect("as many as parts");
+            let store = house.open().await;
+            copy(&*twins.store, &*store).await;
+            (twins.store, twins.house) = (store, house);
+            twins.compare().await;
+        }
         twins.act(action).await;
         if step % 4 == 0 {
             twins.compare().await;

@@ -101,6 +101,14 @@ pub fn message_state(instance: &InstanceId, message_id: &str, state: MessageStat
     key
 }
 
+/// As [`message_state`] where only the hash of the message's id is known.
+pub fn message_of_hash(instance: &InstanceId, hash: [u8; 16], state: MessageState) -> Key {
+    let mut key = Key::from_slice(&instance.key());
+    key.extend_from_slice(&hash);
+    key.push(state as u8);
+    key
+}
+
 fn hashed(instance: &InstanceId, text: &str) -> Key {
     let mut key = Key::from_slice(&instance.key());
     key.extend_from_slice(&digest::digest(&digest::SHA256, text.as_bytes()).as_ref()[..16]);

@@ -16,6 +16,7 @@ mod expiry;
 mod fault;
 mod keys;
 mod lock;
+mod moving;
 mod operate;
 mod read;
 mod recent;
@@ -34,7 +35,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use self::lock::FolderLock;
@@ -43,6 +44,7 @@ use self::shared::Shared;
 use self::tables::Tables;
 use self::writer::Writer;
 use super::meters::WriterMeters;
+use super::moving::{Record, RecordStream};
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -250,6 +252,20 @@ impl Store for EmbeddedStore {
 
     fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
         self.ask(move |answer| Op::PutSettingIfAbsent(name, value, answer))
+    }
+
+    fn records(&self) -> RecordStream<'_> {
+        let next = move |reached| async move {
+            let (page, reached) =
+                self.read(move |shared, tables| moving::page(tables, &shared.recent, reached)).await?;
+            let is_end = page.is_empty() && matches!(reached, moving::Reached::End);
+            Ok((!is_end).then_some((page, reached)))
+        };
+        stream::try_unfold(moving::Reached::Event(None), next).boxed()
+    }
+
+    fn restore(&self, records: Vec<Record>) -> StoreFuture<'_, u64> {
+        self.ask(|answer| Op::Restore(records, answer))
     }
 
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {

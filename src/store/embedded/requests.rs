@@ -7,6 +7,7 @@ use super::recent::Recent;
 use super::stage::Stage;
 use super::tables::Tables;
 use crate::domain::{AttemptOrigin, EventId, Timestamp, WebhookId};
+use crate::store::moving::Record;
 use crate::store::{Append, Appended, DirectoryChange, Requeue, Retention, RetentionStep, Settle, StoreError};
 
 /// A commit takes no more than this, give or take one request.
@@ -25,6 +26,7 @@ pub enum Op {
     Requeue { webhook: WebhookId, event: EventId, origin: AttemptOrigin, due: Timestamp, answer: Answer<Requeue> },
     CancelLane(WebhookId, usize, Answer<bool>),
     Retain(Timestamp, Retention, Answer<RetentionStep>),
+    Restore(Vec<Record>, Answer<u64>),
     Check(Answer<()>),
     Close(Answer<()>),
 }
@@ -42,6 +44,7 @@ impl Op {
             Self::CancelLane(_, _, answer) => drop(answer.send(Err(error))),
             Self::PutSettingIfAbsent(_, _, answer) => drop(answer.send(Err(error))),
             Self::Retain(_, _, answer) => drop(answer.send(Err(error))),
+            Self::Restore(_, answer) => drop(answer.send(Err(error))),
             Self::Settle(_, answer)
             | Self::Flush(answer)
             | Self::ChangeDirectory(_, answer)

@@ -101,7 +101,7 @@ impl Pass<'_> {
                 stage.change(Change::Undied { webhook, data_bytes: row.data_bytes });
                 remove_history(stage, snapshot, webhook, event)?;
                 if event >= floor {
-                    stage.spill_all();
+                    stage.spill_all_to(event);
                 }
                 step.dead += 1;
             }

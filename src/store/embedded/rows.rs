@@ -185,6 +185,10 @@ impl EventRow {
         self.held_back.iter().find(|(held, _)| *held == webhook).map(|(_, rule)| *rule)
     }
 
+    pub fn all_held_back(&self) -> &[(WebhookIdBits, HeldBack)] {
+        &self.held_back
+    }
+
     /// `data` is copied: a slice of the store's block would keep the whole block in memory.
     pub fn into_event(self, id: EventId, data: &[u8]) -> Event {
         Event {

@@ -28,8 +28,8 @@ pub struct Stage<'t> {
     /// Entries that leave memory.
     left: Vec<LaneEntry>,
     left_ids: AHashSet<(WebhookIdBits, EventId)>,
-    /// Nothing stays in memory, and nothing of the past is looked through any more.
-    spills_all: bool,
+    /// Nothing stays in memory, and no event up to this one is looked through any more.
+    spills_all: Option<EventId>,
     /// A key that was written twice in one batch would have no defined value in the store below: the last write is kept here.
     writes: HashMap<(Table, Key), Option<UserValue>, ahash::RandomState>,
     changes: Vec<Change>,
@@ -46,7 +46,7 @@ impl<'t> Stage<'t> {
             fresh: Vec::new(),
             left: Vec::new(),
             left_ids: AHashSet::new(),
-            spills_all: false,
+            spills_all: None,
             writes: HashMap::default(),
             changes: Vec::new(),
             grown_bytes: 0,
@@ -59,9 +59,9 @@ impl<'t> Stage<'t> {
         self.recent.read()
     }
 
-    /// A delivery's history is removed although its event stays: it must not look fresh after a crash.
-    pub const fn spill_all(&mut self) {
-        self.spills_all = true;
+    /// Deliveries of this event have neither history nor a row although they do not wait: they must not look fresh after a crash.
+    pub fn spill_all_to(&mut self, event: EventId) {
+        self.spills_all = self.spills_all.max(Some(event));
     }
 
     pub const fn tables(&self) -> &'t Tables {
@@ -176,7 +176,7 @@ impl<'t> Stage<'t> {
     /// Makes all of it true at once, as durable as `mode`; answers what it changes in the counts.
     /// `history_bytes` is the size of events and history before, and after when this succeeds.
     pub fn commit(mut self, mode: PersistMode, history_bytes: &mut u64) -> Result<Vec<Change>, StoreError> {
-        if self.writes.is_empty() && !self.spills_all {
+        if self.writes.is_empty() && self.spills_all.is_none() {
             return Ok(self.changes);
         }
         let floor = self.spill()?;
@@ -200,7 +200,7 @@ impl<'t> Stage<'t> {
         self.left.iter().for_each(|entry| recent.leave(entry));
         self.fresh.iter().for_each(|entry| recent.enter(*entry));
         recent.trim();
-        if self.spills_all {
+        if self.spills_all.is_some() {
             *recent = Recent::from(floor);
         }
         drop(recent);
@@ -211,10 +211,10 @@ impl<'t> Stage<'t> {
     fn spill(&mut self) -> Result<EventId, StoreError> {
         let recent = self.recent.read();
         let floor = recent.floor();
-        if self.spills_all {
+        if let Some(event) = self.spills_all {
             let fresh = std::mem::take(&mut self.fresh);
             let all: Vec<_> = recent.entries().copied().chain(fresh).collect();
-            let newest = all.iter().map(|entry| entry.event).max().unwrap_or(EventId::MIN).max(recent.newest());
+            let newest = all.iter().map(|entry| entry.event).max().unwrap_or(event).max(event).max(recent.newest());
             drop(recent);
             self.spill_these(all)?;
             return Ok(newest.next());

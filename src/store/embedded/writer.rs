@@ -17,6 +17,7 @@ use super::append::append;
 use super::counts::Change;
 use super::keys::Key;
 use super::lock::FolderLock;
+use super::moving::restore;
 use super::operate::{cancel_lane, change_directory, requeue};
 use super::recover::mark_closed;
 use super::requests::{Answer, Commit, Op};
@@ -236,6 +237,14 @@ impl Writer {
                 };
                 let step = pass.step(&mut commit.stage, &mut self.walks);
                 commit.take(step, answer);
+            }
+            Op::Restore(records, answer) => {
+                if let Err(error) = self.shared.check_room() {
+                    return drop(answer.send(Err(error)));
+                }
+                commit.needs_sync = true;
+                let restored = records.into_iter().map(|one| Ok(u64::from(restore(&mut commit.stage, one)?))).sum();
+                commit.take(restored, answer);
             }
             Op::Check(answer) => {
                 let checked = self.shared.check_room();

@@ -2,15 +2,17 @@
 //!
 //! One lock around plain maps (`state`).
 
+mod moving;
 mod state;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use parking_lot::Mutex;
 
 use self::state::State;
+use super::moving::{PAGE_RECORDS, Record, RecordStream};
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -160,6 +162,7 @@ impl Store for MemoryStore {
     fn message(&self, instance: &InstanceId, message_id: &str) -> StoreFuture<'_, Option<MessageStatus>> {
         let (instance, message_id) = (instance.clone(), Box::<str>::from(message_id));
         self.with(move |state| {
+            moving::name_message(state, &instance, &message_id);
             let reached = (instance.clone(), message_id.clone(), MessageState::Pending)
                 ..=(instance, message_id.clone(), MessageState::Deleted);
             let mut latest_first = state.messages.range(reached).rev();
@@ -192,6 +195,16 @@ impl Store for MemoryStore {
 
     fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
         self.with(move |state| state.settings.entry(name).or_insert(value).clone())
+    }
+
+    fn records(&self) -> RecordStream<'_> {
+        let records = moving::records(&self.state.lock());
+        let pages: Vec<_> = records.chunks(PAGE_RECORDS).map(|page| Ok(page.to_vec())).collect();
+        stream::iter(pages).boxed()
+    }
+
+    fn restore(&self, records: Vec<Record>) -> StoreFuture<'_, u64> {
+        self.with(|state| records.into_iter().map(|record| u64::from(moving::restore(state, record))).sum())
     }
 
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {

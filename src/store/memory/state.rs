@@ -8,6 +8,7 @@ use crate::domain::{
     Attempt, AttemptOrigin, Business, BusinessId, DeadReason, Delivery, DeliveryStatus, Event, EventId, Instance,
     InstanceId, LaneClass, LaneEntry, MessageState, Timestamp, Webhook, WebhookId, WebhookIdBits,
 };
+use crate::store::moving::StateReached;
 use crate::store::{
     Append, Appended, DirectoryChange, HeldBack, LaneCounts, Next, Requeue, Retention, RetentionStep, Settle, Timeline,
 };
@@ -88,6 +89,8 @@ pub struct State {
     pub client_ids: HashMap<(InstanceId, Box<str>), (EventId, Timestamp)>,
     /// One per state reached: the latest state is the answer, whatever the order they came in.
     pub messages: BTreeMap<Reached, (Timestamp, Box<str>)>,
+    /// Those of another store that knows ids of messages by their hashes only, until somebody asks by the id.
+    pub hashed_messages: HashMap<(InstanceId, [u8; 16]), Vec<StateReached>>,
     pub businesses: BTreeMap<BusinessId, Business>,
     pub instances: BTreeMap<InstanceId, Instance>,
     pub webhooks: BTreeMap<WebhookId, Webhook>,

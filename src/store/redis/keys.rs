@@ -5,6 +5,7 @@
 //! client ids; `t:<day>` messages, `td` the days; `s` counters; `owner` who may settle.
 
 use crate::domain::{EventId, InstanceId, LaneClass, ShardId, Timestamp, WebhookIdBits};
+use crate::store::moving::MessageName;
 
 /// Names all keys of one installation.
 #[derive(Clone, Debug)]
@@ -78,6 +79,27 @@ pub fn of_instance(instance: &InstanceId, name: &str) -> Vec<u8> {
     [&instance.key()[..10], name.as_bytes()].concat()
 }
 
+/// The field of a message, behind the instance: its id, or a zero and the hash where only that is known.
+pub fn of_message(instance: &InstanceId, id: &MessageName) -> Vec<u8> {
+    let mut field = instance.key()[..10].to_vec();
+    match id {
+        MessageName::Id(id) => field.extend_from_slice(id.as_bytes()),
+        MessageName::Hash(hash) => {
+            field.push(0);
+            field.extend_from_slice(hash);
+        }
+    }
+    field
+}
+
+/// Reads back what [`of_message`] put behind the instance.
+pub fn message_name(name: &[u8]) -> Option<MessageName> {
+    if let Some(hash) = name.strip_prefix(&[0]).and_then(|hash| hash.try_into().ok()) {
+        return Some(MessageName::Hash(hash));
+    }
+    std::str::from_utf8(name).ok().map(|id| MessageName::Id(id.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +109,13 @@ mod tests {
         let keys = Keys::new("pombo");
         let shard = ShardId::from_index(7).unwrap();
         assert_eq!(keys.of(shard, b"owner"), b"pombo:{07}:owner");
+    }
+
+    #[test]
+    fn names_of_messages_read_back() {
+        let instance = InstanceId::new("a").unwrap();
+        for name in [MessageName::Id("3EB0".into()), MessageName::Hash([7; 16]), MessageName::Hash([0xff; 16])] {
+            assert_eq!(message_name(&of_message(&instance, &name)[10..]), Some(name));
+        }
     }
 }

@@ -19,13 +19,16 @@ mod append;
 mod confirm;
 mod counts;
 mod deliveries;
+mod each;
 mod feed;
 mod inspect;
 mod keys;
 mod link;
 pub mod membership;
 mod memory;
+mod moving;
 mod operate;
+mod orphans;
 mod read;
 mod retention;
 mod rows;
@@ -44,15 +47,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
 pub use self::feed::Notice;
 pub use self::membership::{MembershipConfig, RedisMembership};
+pub use self::orphans::Orphans;
 use self::settle::Fencing;
 use self::shared::Shared;
 pub use self::url::{InvalidUrl, RedisUrl, TlsFiles};
 use super::meters::RedisMeters;
+use super::moving::{Record, RecordStream};
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery, Persistence,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -139,6 +144,14 @@ impl RedisStore {
     /// The key that names the owner of `shard`: whoever keeps leases writes it.
     pub fn owner_key(&self, shard: ShardId) -> Vec<u8> {
         self.shared.keys.of(shard, b"owner")
+    }
+
+    /// Looks through up to `max_keys` keys for what nobody will ever remove.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or is a cluster.
+    pub async fn orphans(&self, max_keys: u64) -> Result<Orphans, StoreError> {
+        orphans::look(&self.shared, max_keys).await
     }
 
     /// What other nodes tell, from now on.
@@ -265,6 +278,18 @@ impl Store for RedisStore {
 
     fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
         self.with(move |shared| async move { operate::put_setting_if_absent(shared, name, &value).await })
+    }
+
+    fn records(&self) -> RecordStream<'_> {
+        let next = move |mut reached| async move {
+            let page = moving::page(self.shared.open()?, &mut reached).await?;
+            Ok(page.map(|page| (page, reached)))
+        };
+        stream::try_unfold(moving::Reached::default(), next).boxed()
+    }
+
+    fn restore(&self, records: Vec<Record>) -> StoreFuture<'_, u64> {
+        self.with(|shared| moving::restore(shared, records))
     }
 
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
 use super::counts::Counted;
+use super::each::words;
 use super::keys::{self, lane_name, named};
 use super::rows::{EventRow, MAX_SCORE, corrupt, parse_member, parse_message_rows};
 use super::script::Call;
@@ -16,6 +17,7 @@ use super::shared::Shared;
 use crate::domain::{
     Event, EventId, InstanceId, LaneClass, LaneEntry, MessageStatus, ShardId, Timestamp, WebhookId, WebhookIdBits,
 };
+use crate::store::moving::{MessageName, message_hash};
 use crate::store::{DirectoryRecords, LaneQuery, StoreError};
 
 /// Greater than what follows a prefix in a member.
@@ -202,6 +204,8 @@ pub async fn message(
     message_id: &str,
 ) -> Result<Option<MessageStatus>, StoreError> {
     let shard = ShardId::of_instance(instance);
+    // An imported one may be known by the hash of its id; what was told later is under the id itself.
+    let hashed = keys::of_message(instance, &MessageName::Hash(message_hash(message_id)));
     let field = keys::of_instance(instance, message_id);
     let days = {
         let mut read = cmd("ZRANGE");
@@ -209,14 +213,14 @@ pub async fn message(
         numbers(shared.link.run(&read).await?)?
     };
     let reads = days.into_iter().map(|day| {
-        let mut read = cmd("HGET");
-        read.arg(shared.keys.of(shard, format!("t:{day}").as_bytes())).arg(&field);
-        async move { bytes(shared.link.run(&read).await?) }
+        let mut read = cmd("HMGET");
+        read.arg(shared.keys.of(shard, format!("t:{day}").as_bytes())).arg(&hashed).arg(&field);
+        async move { list(shared.link.run(&read).await?) }
     });
     // By state; of two days the later one tells.
     let mut reached = BTreeMap::new();
     for rows in try_join_all(reads).await?.into_iter().flatten() {
-        for (state, at, number) in parse_message_rows(&rows)? {
+        for (state, at, number) in parse_message_rows(&bytes(rows)?.unwrap_or_default())? {
             reached.insert(state, (at, number));
         }
     }
@@ -312,20 +316,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Looks at the lengths of all lanes now.
+    /// Looks at the lengths of all lanes now: of those shards in which anything has changed since it did so last.
     pub async fn count_all(&self) -> Result<(), StoreError> {
-        let names = ShardId::all().map(|shard| async move {
-            let mut read = cmd("HKEYS");
-            read.arg(self.keys.of(shard, b"m"));
-            all_bytes(self.link.run(&read).await?)
-        });
+        let all: Vec<_> = ShardId::all().collect();
+        let sequences = self.ask_each(&all, |shard| words([b"HGET", &self.keys.of(shard, b"s"), b"seq"])).await?;
+        let sequences = sequences.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+        let known = *self.counted_at.lock();
+        let changed = all.iter().zip(sequences).filter(|(shard, now)| known[shard.index()] != Some(*now));
+        let changed: Vec<_> = changed.map(|(shard, now)| (*shard, now)).collect();
+        let shards: Vec<_> = changed.iter().map(|(shard, _)| *shard).collect();
+        let names = self.ask_each(&shards, |shard| words([b"HKEYS", &self.keys.of(shard, b"m")])).await?;
         let mut webhooks = Vec::new();
-        for name in try_join_all(names).await?.into_iter().flatten() {
-            let webhook = name.first_chunk::<16>().ok_or_else(|| corrupt("a lane", &"its name is too short"))?;
-            webhooks.push(u128::from_be_bytes(*webhook));
+        for names in names {
+            for name in all_bytes(names)? {
+                let webhook = name.first_chunk::<16>().ok_or_else(|| corrupt("a lane", &"its name is too short"))?;
+                webhooks.push(u128::from_be_bytes(*webhook));
+            }
         }
         webhooks.sort_unstable();
         webhooks.dedup();
-        self.count(webhooks).await
+        self.count(webhooks).await?;
+        let mut counted_at = self.counted_at.lock();
+        for (shard, sequence) in changed {
+            counted_at[shard.index()] = Some(sequence);
+        }
+        Ok(())
     }
 }

@@ -12,12 +12,13 @@ use redis::{Value, cmd};
 
 use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
 use super::counts::Counted;
-use super::keys::day;
+use super::each::words;
+use super::keys::{day, lane_name};
 use super::rows::{EventRow, corrupt, is_plain, member};
 use super::script::Call;
 use super::shared::Shared;
-use crate::domain::{EventId, LaneClass, LaneEntry, ShardId, Timestamp};
-use crate::store::{Retention, RetentionStep, StoreError};
+use crate::domain::{EventId, LaneClass, LaneEntry, ShardId, Timestamp, WebhookId, WebhookIdBits};
+use crate::store::{LaneCounts, Retention, RetentionStep, StoreError};
 
 /// Between two walks from the start.
 const ANEW_AFTER: Duration = Duration::from_hours(1);
@@ -65,10 +66,21 @@ async fn bury(
     retention: Retention,
     step: &mut RetentionStep,
 ) -> Result<(), StoreError> {
-    let told = try_join_all(shards.iter().map(|shard| async move {
+    let (dead_before, first_day) = (now.before(retention.dead).millis(), day(now.before(retention.messages)));
+    let has_some = async |index: &[u8], before: u64| {
+        let end = format!("({before}");
+        let ask = |shard| {
+            let key = shared.keys.of(shard, index);
+            words([b"ZRANGEBYSCORE", &key, b"-inf", end.as_bytes(), b"LIMIT", b"0", b"1"])
+        };
+        let found = shared.ask_each(shards, ask).await?.into_iter().map(list).collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, StoreError>(found.into_iter().map(|found| !found.is_empty()).collect::<Vec<_>>())
+    };
+    let (dead, days) = (has_some(b"x", dead_before).await?, has_some(b"td", first_day).await?);
+    let due = shards.iter().zip(dead.into_iter().zip(days)).filter(|(_, (dead, days))| *dead || *days);
+    let told = try_join_all(due.map(|(shard, _)| async move {
         let mut call = Call::new(shared.keys.base(*shard));
-        call.number(now.before(retention.dead).millis()).number(DEAD_PER_STEP);
-        call.number(day(now.before(retention.messages)));
+        call.number(dead_before).number(DEAD_PER_STEP).number(first_day);
         list(shared.link.call(&shared.scripts.bury, &call).await?)
     }));
     for told in told.await? {
@@ -79,6 +91,9 @@ async fn bury(
             let Some(webhook) = bytes(pair[0].clone())?.and_then(|raw| raw.try_into().ok()) else { continue };
             let dead = Counted::Dead(u128::from_be_bytes(webhook));
             shared.counts.tell(number(&totals[0])?, [(dead, number(&pair[1])?)]);
+            if number(&pair[1])? == 0 {
+                forget_deleted(shared, u128::from_be_bytes(webhook)).await?;
+            }
         }
     }
     // An event left behind by its dead letter only now: look at it soon, not within the hour.
@@ -86,14 +101,27 @@ async fn bury(
     Ok(())
 }
 
+/// The marks of the lanes of a webhook that was deleted go with its last dead letter. Those of one that exists keep its order.
+async fn forget_deleted(shared: &Shared, webhook: WebhookIdBits) -> Result<(), StoreError> {
+    let mut look = cmd("HEXISTS");
+    look.arg(format!("{}records", shared.keys.directory())).arg(format!("w/{}", WebhookId::from_u128(webhook)));
+    let exists = number(&shared.link.run(&look).await?)? == 1;
+    shared.count([webhook]).await?;
+    if exists || shared.counts.of(webhook) != LaneCounts::default() {
+        return Ok(());
+    }
+    let mut forget = cmd("HDEL");
+    forget.arg(shared.keys.of(ShardId::of_webhook(webhook), b"m"));
+    for class in LaneClass::ALL {
+        forget.arg(lane_name(webhook, class));
+    }
+    shared.link.run(&forget).await.map(drop)
+}
+
 /// By how much the finished part is too large.
 async fn excess(shared: &Shared, shards: &[ShardId], max_bytes: u64) -> Result<u64, StoreError> {
-    let sizes = try_join_all(shards.iter().map(|shard| async move {
-        let mut read = cmd("HMGET");
-        read.arg(shared.keys.of(*shard, b"s")).arg("bytes").arg("held");
-        numbers(shared.link.run(&read).await?)
-    }));
-    let sizes = sizes.await?;
+    let ask = |shard| words([b"HMGET", &shared.keys.of(shard, b"s"), b"bytes", b"held"]);
+    let sizes = shared.ask_each(shards, ask).await?.into_iter().map(numbers).collect::<Result<Vec<_>, _>>()?;
     let sum = |field: usize| sizes.iter().filter_map(|size| size.get(field)).sum::<u64>();
     // A node that looks after some of the shards has their share.
     let share = (u128::from(max_bytes) * shards.len() as u128 / ShardId::COUNT as u128) as u64;
@@ -151,13 +179,14 @@ async fn remove_events(
 /// Goes to the next bucket over all shards, the oldest first.
 async fn next_bucket(shared: &Shared, shards: &[ShardId], walk: &mut Walk) -> Result<bool, StoreError> {
     let (bucket, passed) = (walk.bucket, walk.shard);
-    let next = try_join_all(shards.iter().map(|shard| async move {
-        let from = if passed.is_some_and(|passed| *shard <= passed) { bucket + 1 } else { bucket };
-        let mut read = cmd("ZRANGEBYSCORE");
-        read.arg(shared.keys.of(*shard, b"b")).arg(from).arg("+inf").arg("LIMIT").arg(0).arg(1);
-        Ok::<_, StoreError>(numbers(shared.link.run(&read).await?)?.first().map(|bucket| (*bucket, *shard)))
-    }));
-    let Some((bucket, shard)) = next.await?.into_iter().flatten().min() else { return Ok(false) };
+    let ask = |shard| {
+        let from = if passed.is_some_and(|passed| shard <= passed) { bucket + 1 } else { bucket };
+        let key = shared.keys.of(shard, b"b");
+        words([b"ZRANGEBYSCORE", &key, from.to_string().as_bytes(), b"+inf", b"LIMIT", b"0", b"1"])
+    };
+    let found = shared.ask_each(shards, ask).await?.into_iter().map(numbers).collect::<Result<Vec<_>, _>>()?;
+    let next = shards.iter().zip(found).filter_map(|(shard, found)| Some((*found.first()?, *shard)));
+    let Some((bucket, shard)) = next.min() else { return Ok(false) };
     let mut read = cmd("HKEYS");
     read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
     let ids = all_bytes(shared.link.run(&read).await?)?;

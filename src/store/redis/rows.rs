@@ -195,9 +195,13 @@ pub fn head(kind: EventKind, at: Timestamp, standing: Standing) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// An attempt as a record carries it.
+/// The attempt of a settlement as a record carries it.
 pub fn attempt(settle: &Settle) -> Result<Vec<u8>, StoreError> {
-    let Some(attempt) = &settle.attempt else { return Ok(Vec::new()) };
+    settle.attempt.as_ref().map_or(Ok(Vec::new()), attempt_bytes)
+}
+
+/// An attempt as a record carries it.
+pub fn attempt_bytes(attempt: &Attempt) -> Result<Vec<u8>, StoreError> {
     let mut bytes = postcard::to_extend(attempt, vec![0; 4])
         .map_err(|error| StoreError::Unavailable(format!("an attempt cannot be written: {error}")))?;
     let length = u32::try_from(bytes.len() - 4).expect("an attempt is bounded by its snippet and detail");
@@ -324,6 +328,10 @@ impl EventRow {
 
     pub fn held_back(&self, webhook: WebhookIdBits) -> Option<HeldBack> {
         self.held_back.iter().find(|(held, _)| *held == webhook).map(|(_, rule)| *rule)
+    }
+
+    pub fn all_held_back(&self) -> &[(WebhookIdBits, HeldBack)] {
+        &self.held_back
     }
 
     pub fn into_event(self, id: EventId, data: &[u8]) -> Event {

@@ -39,6 +39,8 @@ pub struct Scripts {
     pub counts: Script,
     pub parked: Script,
     pub directory: Script,
+    pub restore: Script,
+    pub each: Script,
 }
 
 impl Scripts {
@@ -55,6 +57,8 @@ impl Scripts {
             counts: Script::new(include_str!("lua/counts.lua")),
             parked: Script::new(include_str!("lua/parked.lua")),
             directory: Script::new(include_str!("lua/directory.lua")),
+            restore: Script::new(include_str!("lua/restore.lua")),
+            each: Script::new(include_str!("lua/each.lua")),
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Shared {
     looked_after: AtomicU64,
     messages_before: AtomicU64,
     pub walk: Mutex<Option<Walk>>,
+    /// Each shard's sequence when all its lanes were counted last.
+    pub counted_at: Mutex<[Option<u64>; ShardId::COUNT]>,
     pub commits: AtomicU64,
     pub memory: Memory,
     is_closed: AtomicBool,
@@ -56,6 +58,7 @@ impl Shared {
             looked_after: AtomicU64::new(0),
             messages_before: AtomicU64::new(0),
             walk: Mutex::default(),
+            counted_at: Mutex::new([None; ShardId::COUNT]),
             commits: AtomicU64::new(0),
             memory: Memory::default(),
             is_closed: AtomicBool::new(false),

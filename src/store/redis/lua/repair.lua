@@ -21,4 +21,5 @@ for at = 0, #ARGV - 5, 5 do
     entered = entered + 1
   end
 end
+if entered > 0 then redis.call('HINCRBY', base .. 's', 'seq', 1) end
 return entered

@@ -119,6 +119,19 @@ impl RedisMembership {
     }
 }
 
+impl RedisStore {
+    /// The names of the nodes that work on this store now. Joins nobody.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn live_nodes(&self) -> Result<Vec<String>, StoreError> {
+        let about = About { name: String::new(), address: None, version: String::new(), lease_ms: 0, started_at: None };
+        let heartbeat = Heartbeat::new(Arc::clone(&self.shared), NodeId::random(), about, Duration::ZERO);
+        let told = heartbeat.tick(Mode::Read, &[]).await?;
+        Ok(told.peers.into_iter().map(|peer| format!("{} ({})", peer.about.name, peer.id)).collect())
+    }
+}
+
 impl Membership for RedisMembership {
     fn take_events(&self) -> Option<mpsc::Receiver<ClusterEvent>> {
         self.events.lock().take()

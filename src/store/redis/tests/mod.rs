@@ -2,7 +2,9 @@
 
 mod many;
 mod model;
+mod moving;
 mod nodes;
+mod orphans;
 mod rights;
 mod weather;
 
