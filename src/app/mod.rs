@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
-use self::build::Running;
+use self::build::{Patience, Running};
 use crate::config::Config;
 use crate::shutdown::{self, Stop};
 
@@ -24,7 +24,7 @@ use crate::shutdown::{self, Stop};
 /// # Errors
 /// When a part cannot be started or closed.
 pub fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let grace = config.shutdown_grace;
+    let patience = Patience::of(&config);
     actix::System::new().block_on(async move {
         let stop = Stop::default();
         let running = Running::build(config).await?;
@@ -33,7 +33,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
             () = stop.asked() => {}
             failed = signals => failed.context("the signal task died")?.context("signals cannot be caught")?,
         }
-        running.end(&stop, grace).await?;
+        running.end(&stop, patience).await?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -45,7 +45,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
 pub fn start(config: Config) -> anyhow::Result<App> {
     let stop = Stop::default();
     let (ready, started) = oneshot::channel();
-    let grace = config.shutdown_grace;
+    let patience = Patience::of(&config);
     let thread = std::thread::Builder::new().name("pombo".into()).spawn({
         let stop = stop.clone();
         move || {
@@ -59,7 +59,7 @@ pub fn start(config: Config) -> anyhow::Result<App> {
                 };
                 let _nobody_waits = ready.send(Ok((running.addr(), running.admin_token().map(str::to_owned))));
                 stop.asked().await;
-                running.end(&stop, grace).await
+                running.end(&stop, patience).await
             })
         }
     })?;

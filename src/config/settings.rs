@@ -81,6 +81,7 @@ pub static SETTINGS: &[Setting] = &[
     plain("proxy", "", "Forward proxy for deliveries, http://host:port. None: direct, whatever the environment says.", |c, v| put(&mut c.proxy, optional(v, proxy))),
     plain("workers", "auto", "Threads that serve HTTP; `auto`: one for each processor.", |c, v| put(&mut c.workers, threads(v))),
     plain("engine_threads", "auto", "Threads that run instances and webhooks; `auto`: one for each processor.", |c, v| put(&mut c.engine_threads, threads(v))),
+    plain("shutdown_delay_s", "0", "Seconds that a stop goes on serving while `/readyz` says no, so that load balancers look away first.", |c, v| put(&mut c.shutdown_delay, seconds(v, 0..=600))),
     plain("shutdown_grace_s", "30", "Seconds that a stop waits for attempts in flight.", |c, v| put(&mut c.shutdown_grace, seconds(v, 0..=3_600))),
     plain("log_format", "text", "`text` for people, `json` for collectors.", |c, v| {
         put(&mut c.log.format, word(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)]))

@@ -141,3 +141,21 @@ async fn the_grace_period_is_the_longest_it_waits() {
     until_settled(&mut pombo.api(), &hook).await;
     assert_eq!((receiver.len(), receiver.calls_of(&receiver.calls()[0].id).len()), (4, 2));
 }
+
+#[tokio::test]
+async fn for_the_delay_it_serves_on_while_load_balancers_look_away() {
+    let setup = Setup::default().set("POMBO_SHUTDOWN_DELAY_S", "2");
+    let (mut pombo, receiver, mut api, hook) = world(setup, Duration::ZERO, json!({})).await;
+    let mut client = Client::new(&pombo.url()).unwrap();
+    pombo.ask_to_stop();
+    until_true("it says that it is not ready", SOON, async || {
+        let status = client.send("GET", "/readyz", &[], "".into()).await.unwrap().status.as_u16();
+        (status == 503, status)
+    })
+    .await;
+    send(&mut api, &hook, 3).await;
+    until_calls(&receiver, 3).await;
+    assert_eq!(pombo.ended(SOON).await.code(), Some(0));
+    assert_phases(&pombo.stderr());
+    assert_eq!(receiver.len(), 3, "each once");
+}

@@ -10,5 +10,6 @@ pub mod nasty;
 pub mod oracle;
 pub mod pombo;
 pub mod receiver;
+pub mod redis;
 pub mod scripted;
 pub mod signature;
