@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::first_start::{self, Admin};
 use super::observer::Observer;
+use super::runtimes::Runtimes;
 use super::storage::{self, Storage};
 use super::{files, keeper, server};
 use crate::api::auth::Auth;
@@ -62,7 +63,10 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn build(config: Config) -> anyhow::Result<Self> {
+        // First: what is opened next records into it.
+        let metrics = metrics::install()?;
         let Storage { store, leases, cluster: membership } = storage::open(&config).await?;
+        let held = Arc::clone(&leases);
         let directory = Arc::new(Directory::load(Arc::clone(&store)).await.context("reading the directory")?);
         let recovery = store.recovery();
         let seed = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())
@@ -73,7 +77,6 @@ impl Running {
             ids = ids.after(last);
         }
         let transport = TransportConfig { max_sockets: files::sockets_for_receivers(), ..config.transport() };
-        let metrics = metrics::install()?;
         let engine = Engine::start(Parts {
             store: Arc::clone(&store),
             directory: Arc::clone(&directory),
@@ -104,11 +107,22 @@ impl Running {
             ..IngestLimits::default()
         };
         let shared = Shared::new(state, limits, metrics.clone());
-        let (server, addr) = server::bind(&config, shared)?;
+        let runtimes = Runtimes::default();
+        engine.runtimes().iter().for_each(|(kind, runtime)| runtimes.join(kind, runtime.clone()));
+        runtimes.join("main", tokio::runtime::Handle::current());
+        let (server, addr) = server::bind(&config, shared, &runtimes)?;
         let handle = server.handle();
         let serving = actix::spawn(server);
         let keeper = actix::spawn(keeper::run(Arc::clone(&store), config.retention));
-        let observer = Observer { store: Arc::clone(&store), directory, engine: engine.clone(), recorder: metrics };
+        let observer = Observer {
+            store: Arc::clone(&store),
+            store_kind: if config.redis_url.is_some() { "redis" } else { "embedded" },
+            directory,
+            engine: engine.clone(),
+            leases: held,
+            recorder: metrics,
+            runtimes,
+        };
         let observer = actix::spawn(observer.run());
         tracing::info!(%addr, durability = ?store.durability(), "serving");
         if let Admin::New(token) = &admin {

@@ -5,8 +5,10 @@ mod files;
 mod first_start;
 mod keeper;
 mod observer;
+mod runtimes;
 mod server;
 mod storage;
+mod store_meters;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

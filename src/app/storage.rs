@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::store_meters;
 use crate::cluster::{Leases, Membership};
 use crate::config::{Config, SecretText};
 use crate::store::Store;
@@ -28,7 +29,8 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Storage> {
 }
 
 async fn embedded(config: &Config) -> anyhow::Result<Storage> {
-    let embedded = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::new(&config.data_dir) };
+    let (durability, meters) = (config.durability, store_meters::writer());
+    let embedded = EmbeddedConfig { durability, meters, ..EmbeddedConfig::new(&config.data_dir) };
     let store =
         tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??;
     tell(&store, &config.data_dir.display().to_string());
@@ -38,7 +40,9 @@ async fn embedded(config: &Config) -> anyhow::Result<Storage> {
 async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
     let url = RedisUrl::parse(url.reveal()).map_err(|problem| anyhow::anyhow!("redis_url: {problem}"))?;
     let place = url.to_string();
-    let store = RedisStore::open(RedisConfig { many_nodes: true, ..RedisConfig::new(url) }).await;
+    let store =
+        RedisStore::open(RedisConfig { many_nodes: true, meters: store_meters::redis(), ..RedisConfig::new(url) })
+            .await;
     let store = store.context("opening the store on Redis")?;
     for warning in &store.report().warnings {
         tracing::warn!("{warning}");

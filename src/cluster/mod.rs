@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use self::assign::owner_of;
-pub use self::leases::Leases;
+pub use self::leases::{Leases, Moved};
 pub use self::view::{ClusterView, NodeView, ShardView};
 use crate::domain::{EventId, ShardId, WebhookId};
 

@@ -111,6 +111,7 @@ impl Flight {
                 None => Err(Landing::Undeliverable("the event is past its retention".into())),
             },
             Err(error) => {
+                self.room.core.meters.read_errors.increment(1);
                 tracing::warn!(webhook = %self.config.id, event = %self.entry.event, %error, "an event could not be read");
                 Err(Landing::StoreAway)
             }
@@ -123,9 +124,14 @@ impl Flight {
         let airborne = Airborne::of(&self.room.core, self.entry.webhook_id());
         let landed_at = self.room.core.clock.wall();
         if !self.actor.connected() {
-            if let Landing::Answered(outcome) = landing
-                && outcome.is_success()
-            {
+            let Landing::Answered(outcome) = landing else { return };
+            let core = &self.room.core;
+            core.meters.attempt(self.entry.origin, &outcome);
+            if outcome.is_success() {
+                // Of a deleted webhook it counts as cancelled.
+                if core.directory.webhook(self.config.id).is_some() {
+                    core.meters.delivered(&self.entry, landed_at.since(self.entry.event.timestamp()));
+                }
                 let attempt = self.attempt(outcome);
                 self.room.settle(Settle {
                     entry: self.entry,

@@ -15,7 +15,7 @@ use super::lane::Waiting;
 use super::{Accepted, IngestError};
 use crate::domain::{Effects, Event, EventId, InstanceId, LaneEntry, ShardId, WebhookId, WebhookIdBits};
 use crate::store::{Append, Appended, HeldBack, StoreError};
-use crate::telemetry::names;
+use crate::telemetry::meters::Meters;
 
 /// An event that is routed but has no id yet: the id, the time of acceptance and what follows from them are filled in by [`Draft::seal`].
 #[derive(Debug)]
@@ -93,7 +93,11 @@ pub(super) async fn run(
         }
         if !suspects.is_empty() {
             if let Err(error) = core.store.flush().await {
-                refuse(group.into_iter().map(|commit| (0, commit.reply, commit.credit)).collect(), &error);
+                refuse(
+                    group.into_iter().map(|commit| (0, commit.reply, commit.credit)).collect(),
+                    &error,
+                    &core.meters,
+                );
                 continue;
             }
             // Before anything newer is handed on, which would move their lanes past it.
@@ -128,7 +132,7 @@ async fn commit(
     let results = match core.store.append(appends).await {
         Ok(results) => results,
         Err(error) => {
-            refuse(replies, &error);
+            refuse(replies, &error, &core.meters);
             let owed = onward.iter().flat_map(|(_, entries, lofts, _)| lofts.iter().zip(entries));
             let mut suspects: Vec<_> = owed.map(|(loft, entry)| (*loft, entry.webhook_id())).collect();
             suspects.sort_unstable();
@@ -188,8 +192,8 @@ fn answer(replies: Replies, mut results: impl Iterator<Item = (EventId, Appended
     }
 }
 
-fn refuse(replies: Replies, error: &StoreError) {
-    metrics::counter!(names::STORE_ERRORS, "operation" => "append").increment(1);
+fn refuse(replies: Replies, error: &StoreError, meters: &Meters) {
+    meters.append_errors.increment(1);
     tracing::error!(%error, requests = replies.len(), "the store refuses events; callers are told to try again");
     for (_, reply, _credit) in replies {
         let _hung_up = reply.send(Err(IngestError::Store(error.clone())));

@@ -57,7 +57,7 @@ metrics! {
 
     // What waits.
     gauge Count DEPTH = "pombo_depth", "Unfinished deliveries by state: ready, in_flight, retry (waits for its next attempt), throttled, circuit_open, order or paused; and dead letters as dead (dead: the same for all nodes).";
-    gauge Count BACKLOG = "pombo_backlog", "Unfinished deliveries by part of the lane: live, history, retry or parked.";
+    gauge Count BACKLOG = "pombo_backlog", "Unfinished deliveries by part of the lane (part): live, history, retry or parked.";
     gauge Count BACKLOG_LIMIT = "pombo_backlog_limit", "The most unfinished deliveries there may be; beyond it ingest answers 429.";
     gauge Seconds OLDEST_SECONDS = "pombo_oldest_due_seconds", "Age of the oldest by state: since it was due for ready, throttled, circuit_open, order and paused; since it started for in_flight; since it was accepted for retry. 0: there is none.";
     gauge Count ACTIVE_WEBHOOKS = "pombo_active_webhooks", "Webhooks with work, by what holds their next delivery: ready, throttled, circuit_open, order or paused.";

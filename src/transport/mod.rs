@@ -126,6 +126,12 @@ impl Transport {
         Endpoint::new(Arc::clone(&self.shared), target, headers)
     }
 
+    /// Sockets to receivers: how many are open or being opened, over all webhooks, and how many may be.
+    #[must_use]
+    pub fn sockets(&self) -> (usize, usize) {
+        self.shared.sockets.used()
+    }
+
     #[must_use]
     pub fn targets(&self) -> &TargetPolicy {
         &self.shared.targets

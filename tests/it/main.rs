@@ -22,6 +22,7 @@ mod files;
 mod growth;
 mod isolation;
 mod main_job;
+mod observe;
 mod order;
 mod rate;
 mod restart;

@@ -35,6 +35,7 @@ impl Handler<Finished> for WebhookActor {
 
     fn handle(&mut self, finished: Finished, ctx: &mut Context<Self>) {
         let entry = self.lane.landed(finished.event);
+        self.presence.landed(finished.started_at);
         let (success, counts) = match &finished.landing {
             Landing::Answered(outcome) => (outcome.is_success(), speaks_against_receiver(outcome)),
             Landing::Undeliverable(_) | Landing::StoreAway => (false, false),
@@ -76,12 +77,11 @@ impl WebhookActor {
         let core = Arc::clone(&self.room.core);
         let meters = &core.meters;
         meters.attempt(entry.origin, &outcome);
-        self.stats.attempt(&outcome, at);
+        self.presence.stats_mut().attempt(&outcome, at);
         self.note_health(&outcome, at);
         let next = match verdict {
             Verdict::Delivered => {
-                meters.delivered.increment(1);
-                meters.delivery_seconds.record(at.since(entry.event.timestamp()));
+                meters.delivered(&entry, at.since(entry.event.timestamp()));
                 Next::Delivered
             }
             Verdict::Dead(reason) => Next::Dead(reason),

@@ -39,7 +39,7 @@ impl WebhookActor {
                     self.room.settle(Settle { entry, attempt: None, next: Next::Move(parked), at });
                 }
                 Ask::Supersede { entry, by } => {
-                    self.room.core.meters.superseded.increment(1);
+                    self.room.core.meters.superseded(entry.kind);
                     self.room.settle(Settle { entry, attempt: None, next: Next::Superseded { by }, at });
                 }
             }
@@ -95,6 +95,7 @@ impl Handler<Loaded> for WebhookActor {
         match loaded.page {
             Ok(page) => self.lane.loaded(loaded.class, loaded.order_key, page),
             Err(error) => {
+                self.room.core.meters.read_errors.increment(1);
                 tracing::warn!(webhook = %self.config.id, %error, "a lane could not be read; it is read again");
                 self.lane.load_failed(loaded.class, loaded.order_key);
                 let later = self.room.core.clock.mono() + crate::engine::attempt::STORE_AWAY;

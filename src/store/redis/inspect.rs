@@ -1,7 +1,9 @@
 //! What kind of Redis this is, read once at the start: what accepted events survive, and what an operator should know.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use redis::cmd;
 
 use super::answer::{all_bytes, bytes};
@@ -12,6 +14,7 @@ use crate::store::{Durability, RecoveryReport, StoreError};
 
 /// The layout described in `keys` and `rows`.
 const FORMAT: &str = "1";
+const LOOK_AT_MEMORY_EVERY: Duration = Duration::from_secs(10);
 
 /// Found when the store was opened.
 #[derive(Clone, Debug)]
@@ -93,6 +96,42 @@ pub async fn report(shared: &Shared) -> RedisReport {
         None => warnings.push("Redis does not tell its `maxmemory-policy`: it must be `noeviction`".into()),
     }
     RedisReport { version, durability, warnings }
+}
+
+/// What Redis said of its memory, looked at now and then.
+#[derive(Debug, Default)]
+pub struct Memory {
+    used: AtomicU64,
+    limit: AtomicU64,
+    looked_at: Mutex<Option<Instant>>,
+}
+
+impl Memory {
+    /// Bytes used, and the most there may be; 0: no bound.
+    pub fn told(&self) -> (u64, u64) {
+        (self.used.load(Relaxed), self.limit.load(Relaxed))
+    }
+
+    fn is_due(&self) -> bool {
+        let mut looked_at = self.looked_at.lock();
+        let is_due = looked_at.is_none_or(|at| at.elapsed() >= LOOK_AT_MEMORY_EVERY);
+        if is_due {
+            *looked_at = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+/// Takes note of Redis's memory when the last look is old; one that does not tell is left alone.
+pub async fn look_at_memory(shared: &Shared) {
+    if !shared.memory.is_due() {
+        return;
+    }
+    let Some(info) = told(shared, &["INFO", "memory"]).await else { return };
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok());
+    shared.memory.used.store(field("used_memory").unwrap_or(0), Relaxed);
+    shared.memory.limit.store(field("maxmemory").unwrap_or(0), Relaxed);
 }
 
 async fn told(shared: &Shared, words: &[&str]) -> Option<String> {

@@ -51,6 +51,7 @@ pub use self::membership::{MembershipConfig, RedisMembership};
 use self::settle::Fencing;
 use self::shared::Shared;
 pub use self::url::{InvalidUrl, RedisUrl};
+use super::meters::RedisMeters;
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -74,6 +75,7 @@ pub struct RedisConfig {
     pub wait_replicas: u8,
     /// Appends wait until they are in the append-only file (`WAITAOF`, Redis 7.2), also of that many replicas.
     pub wait_aof: bool,
+    pub meters: RedisMeters,
 }
 
 impl RedisConfig {
@@ -81,7 +83,15 @@ impl RedisConfig {
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
         let timeout = Duration::from_secs(2);
-        Self { url, prefix: "pombo".into(), timeout, many_nodes: false, wait_replicas: 0, wait_aof: false }
+        Self {
+            url,
+            prefix: "pombo".into(),
+            timeout,
+            many_nodes: false,
+            wait_replicas: 0,
+            wait_aof: false,
+            meters: RedisMeters::default(),
+        }
     }
 }
 
@@ -257,14 +267,18 @@ impl Store for RedisStore {
 
     fn stats(&self) -> StoreStats {
         let (unfinished, dead) = self.shared.counts.totals();
-        StoreStats { unfinished, dead, commits: self.shared.commits.load(Relaxed), ..StoreStats::default() }
+        let (memory_bytes, memory_limit_bytes) = self.shared.memory.told();
+        let commits = self.shared.commits.load(Relaxed);
+        StoreStats { unfinished, dead, commits, memory_bytes, memory_limit_bytes, ..StoreStats::default() }
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {
         self.with(|shared| async {
             let mut write = redis::cmd("SET");
             write.arg(format!("{}check", shared.keys.directory())).arg(1).arg("EX").arg(60);
-            shared.link.run(&write).await.map(drop)
+            shared.link.run(&write).await?;
+            inspect::look_at_memory(shared).await;
+            Ok(())
         })
     }
 

@@ -8,6 +8,7 @@ use redis::cmd;
 use super::RedisConfig;
 use super::answer::numbers;
 use super::counts::Counts;
+use super::inspect::Memory;
 use super::keys::Keys;
 use super::link::Link;
 use super::retention::Walk;
@@ -30,12 +31,13 @@ pub struct Shared {
     messages_before: AtomicU64,
     pub walk: Mutex<Option<Walk>>,
     pub commits: AtomicU64,
+    pub memory: Memory,
     is_closed: AtomicBool,
 }
 
 impl Shared {
     pub fn new(config: RedisConfig) -> Result<Self, StoreError> {
-        let link = Link::new(&config.url, config.timeout)?;
+        let link = Link::new(&config.url, config.timeout, config.meters.clone())?;
         let keys = Keys::new(&config.prefix);
         Ok(Self {
             link,
@@ -49,6 +51,7 @@ impl Shared {
             messages_before: AtomicU64::new(0),
             walk: Mutex::default(),
             commits: AtomicU64::new(0),
+            memory: Memory::default(),
             is_closed: AtomicBool::new(false),
         })
     }

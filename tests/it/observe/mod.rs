@@ -1,0 +1,4 @@
+//! Seen from outside: what metrics, logs and traces tell is what happened.
+
+mod ledgers;
+mod top;
