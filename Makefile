@@ -6,7 +6,7 @@ LOAD_RUNS ?= 5
 LOAD_SCENARIOS ?= fanout-1 fanout-10 fanout-100 one-dead-in-100
 
 .NOTPARALLEL:
-.PHONY: help run demo test needs unit benches schemathesis load load-build load-smoke fmt lint doc
+.PHONY: help run demo test needs unit benches schemathesis dashboards load load-build load-smoke fmt lint doc
 
 help:
 	@echo 'make run    serve on 127.0.0.1:8080; receivers on this machine are allowed'
@@ -24,12 +24,13 @@ demo:
 	$(CARGO) run --release -- demo
 
 # In this order: the quick and telling ones first, the tests of the whole last, so that the output closes with their result.
-test: needs benches schemathesis unit
+test: needs benches schemathesis dashboards unit
 
-# redis-server: stores are tested against a real one. python3-venv: receivers' libraries and the API's fuzzer.
+# redis-server: stores are tested against a real one. prometheus: boards and alerts are asked of a real one. python3-venv: receivers' libraries and the API's fuzzer.
 needs:
 	@missing=''; \
 	command -v redis-server >/dev/null 2>&1 || missing="$$missing redis-server"; \
+	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing="$$missing prometheus"; \
 	python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] && exit 0; \
 	if ! command -v apt-get >/dev/null 2>&1; then \
@@ -56,6 +57,11 @@ benches:
 
 schemathesis:
 	@POMBO=$(TARGET)/debug/pombo tests/schemathesis/run.sh
+
+# Boards, rules and runbook agree, stories of alerts go as told, and every query has data from running engines.
+dashboards:
+	@[ -x $(TARGET)/debug/pombo ] || $(CARGO) build --bin pombo
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=dashboards python3 -m check $(TARGET)/debug/pombo
 
 # Each alone: built together they would share features, and the engine that is measured would not be the one that is shipped.
 load-build:

@@ -56,7 +56,7 @@ BOARD = board(
                {"{{instance}} open": "process_open_fds{NODE}", "{{instance}} limit": "process_max_fds{NODE}"}, width=8),
         series("Threads", "How many threads run, by what they serve?",
                {"{{runtime}}": "sum by (runtime) (pombo_runtime_threads{NODE})", "{{instance}} all": "process_threads{NODE}"}, width=8),
-        series("Logs and traces", "Are log lines counted instead of written, or spans dropped?",
-               {"suppressed lines": "sum(rate(pombo_log_suppressed_total{NODE}[RATE]))", "spans {{result}}": "sum by (result) (rate(pombo_spans_total{NODE}[RATE]))"}, "cps", width=8),
+        series("Telemetry itself", "Are gauges filled (every two seconds: 0.5 a second), log lines counted instead of written, spans dropped?",
+               {"{{instance}} gauges filled": "rate(pombo_observations_total{NODE}[RATE])", "suppressed lines": "sum(rate(pombo_log_suppressed_total{NODE}[RATE]))", "spans {{result}}": "sum by (result) (rate(pombo_spans_total{NODE}[RATE]))"}, "cps", width=8),
     ),
 )

@@ -4,11 +4,11 @@ from .frame import board, series, stat, table, textbox, thresholds, GREEN, RED, 
 
 NAMES = """\
 No metric has a label for an instance or a webhook: with thousands of them that would be millions of series. **Who** is late is told by the engine
-itself, exact and now:
+itself, exact and now; `admin/top` knows the webhooks of the node that answers, so ask each node:
 
 | question | ask |
 |---|---|
-| whose deliveries are latest, whose queue is longest, who fails most? | `curl -H "Authorization: Bearer $POMBO_TOKEN" "${api}/api/v2/admin/top"` |
+| whose deliveries are latest, whose queue is longest, who fails most, who is slowest? | `curl -H "Authorization: Bearer $POMBO_TOKEN" "${api}/api/v2/admin/top?k=10"` |
 | what does one webhook do right now: queue, window, pace, breaker? | `curl -H … ${api}/api/v2/instance/{instanceId}/webhook/{webhookId}/stats` |
 | what became of its deliveries? | `curl -H … "${api}/api/v2/instance/{instanceId}/webhook/{webhookId}/deliveries?status=dead"` |
 | why did this one take so long? (every decision and attempt) | `curl -H … ${api}/api/v2/instance/{instanceId}/webhook/{webhookId}/deliveries/{deliveryId}` |

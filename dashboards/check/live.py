@@ -9,11 +9,12 @@ import math
 import pathlib
 import re
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
 from . import texts, traffic
-from .stack import Stack
+from .stack import Stack, fetch
 
 PATIENCE = 50
 # Alerts that must be quiet while the engines run, whatever their receivers do.
@@ -66,7 +67,15 @@ def selectors(query):
         yield from alternatives(name + matchers)
 
 
+def unknown_routes(stack):
+    """Routes that boards and runbook send people to, and the engine does not have."""
+    known = json.loads(fetch(f"http://{stack.engines['pombo']}/openapi.json"))["paths"].keys()
+    told = "\n".join(path.read_text() for path in (texts.RUNBOOK, *texts.boards()))
+    return {route.rstrip("/") for route in re.findall(r"/api/v2/[\w{}/]+", told)} - known
+
+
 def examine(stack):
+    yield from (f"there is no route {route}" for route in unknown_routes(stack))
     base, rules = stack.prometheus, []
     for group in ask(stack.prometheus, "rules")["groups"]:
         rules += [{**rule, "group": group["name"]} for rule in group["rules"]]

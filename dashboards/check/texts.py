@@ -32,7 +32,7 @@ def board_queries(board):
         for target in panel.get("targets", []):
             yield f"{board['uid']}/{panel['title']}/{target['legendFormat']}", target["expr"]
     for annotation in board["annotations"]["list"]:
-        yield f"{board['uid']}/{annotation['name']}/annotation", annotation["expr"]
+        yield f"annotation {annotation['name']}", annotation["expr"]
 
 
 def rule_files():

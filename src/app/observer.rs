@@ -50,6 +50,7 @@ impl Observer {
             self.directory();
             self.runtimes.observe();
             process::observe();
+            counter!(names::OBSERVATIONS).increment(1);
             self.recorder.run_upkeep();
             tokio::time::sleep(EVERY).await;
         }
