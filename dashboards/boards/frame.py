@@ -52,14 +52,15 @@ def datasource():
 
 
 def variables_of_nodes():
-    def labels(name, label, text):
+    def labels(name, label, text, everything=".*"):
         return {
             "name": name, "label": label, "type": "query", "datasource": SOURCE, "definition": text,
-            "query": {"query": text, "refId": name}, "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": ".*",
+            "query": {"query": text, "refId": name}, "refresh": 2, "sort": 1, "multi": True, "includeAll": True, "allValue": everything,
             "current": {"selected": True, "text": ["All"], "value": ["$__all"]}, "hide": 0,
         }
     return [
-        labels("job", "Job", "label_values(pombo_build_info, job)"),
+        # Other jobs have processes too: all means all of ours.
+        labels("job", "Job", "label_values(pombo_build_info, job)", "pombo.*"),
         labels("node", "Node", 'label_values(pombo_build_info{job=~"$job"}, instance)'),
     ]
 
