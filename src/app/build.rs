@@ -12,6 +12,7 @@ use super::first_start::{self, Admin};
 use super::observer::Observer;
 use super::runtimes::Runtimes;
 use super::storage::{self, Storage};
+use super::traces;
 use super::{files, keeper, server};
 use crate::api::auth::Auth;
 use crate::api::ingest::limits::IngestLimits;
@@ -25,7 +26,8 @@ use crate::domain::EventIds;
 use crate::engine::{Clock, Engine, EngineConfig, Parts};
 use crate::shutdown::Stop;
 use crate::store::Store;
-use crate::telemetry::metrics;
+use crate::telemetry::traces::Tracer;
+use crate::telemetry::{metrics, repeats};
 use crate::transport::{Transport, TransportConfig};
 
 /// Requests that are being answered when the server ends get this long.
@@ -57,6 +59,7 @@ pub(super) struct Running {
     serving: JoinHandle<std::io::Result<()>>,
     keeper: JoinHandle<()>,
     observer: JoinHandle<()>,
+    exporting: Option<traces::Exporting>,
     addr: SocketAddr,
     admin_token: Option<String>,
 }
@@ -77,10 +80,19 @@ impl Running {
             ids = ids.after(last);
         }
         let transport = TransportConfig { max_sockets: files::sockets_for_receivers(), ..config.transport() };
+        let transport = Transport::new(transport)?;
+        let (tracer, exporting) = match &config.trace.otlp_url {
+            Some(url) => {
+                let (tracer, spans) = Tracer::new(config.trace.sample);
+                (Some(tracer), Some(traces::start(spans, url.clone(), transport.clone())))
+            }
+            None => (None, None),
+        };
         let engine = Engine::start(Parts {
             store: Arc::clone(&store),
             directory: Arc::clone(&directory),
-            transport: Transport::new(transport)?,
+            transport,
+            tracer,
             config: engine_config(&config),
             clock: Clock::System,
             ids,
@@ -129,7 +141,7 @@ impl Running {
             first_start::greet(addr, token, &config.targets);
         }
         let admin_token = admin.token().map(str::to_owned);
-        Ok(Self { membership, store, engine, server: handle, serving, keeper, observer, addr, admin_token })
+        Ok(Self { membership, store, engine, server: handle, serving, keeper, observer, exporting, addr, admin_token })
     }
 
     pub(super) const fn addr(&self) -> SocketAddr {
@@ -174,6 +186,10 @@ impl Running {
         leave(Duration::ZERO).await;
         self.engine.stop();
         self.store.close().await.context("closing the store")?;
+        if let Some(exporting) = self.exporting {
+            exporting.end().await;
+        }
+        repeats::tell_all();
         tracing::info!(phase = "closed", "shutdown");
         Ok(())
     }
@@ -188,6 +204,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         breaker: config.breaker,
         retry: config.retry,
         disable_after: config.disable_after,
+        send_traceparent: config.trace.send,
         ..EngineConfig::default()
     }
 }

@@ -9,6 +9,7 @@ mod runtimes;
 mod server;
 mod storage;
 mod store_meters;
+mod traces;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use crate::directory::Directory;
 use crate::domain::{LaneClass, ShardId, Timestamp, WebhookId};
 use crate::engine::{Engine, HELD_BY, Observed, PAUSED};
 use crate::store::{LaneCounts, Store};
-use crate::telemetry::{names, process};
+use crate::telemetry::{names, process, repeats};
 
 const EVERY: Duration = Duration::from_secs(2);
 const CLASSES: [(LaneClass, &str); 4] = [
@@ -41,6 +41,7 @@ impl Observer {
         let (version, durability) = (env!("CARGO_PKG_VERSION"), self.store.durability().as_str());
         gauge!(names::BUILD_INFO, "version" => version, "store" => self.store_kind, "durability" => durability)
             .set(1.0);
+        counter!(names::LOG_SUPPRESSED).increment(0);
         gauge!(names::BACKLOG_LIMIT).set(self.engine.config().max_backlog as f64);
         gauge!(names::UNSETTLED_LIMIT).set(self.engine.config().max_unsettled as f64);
         loop {
@@ -51,6 +52,7 @@ impl Observer {
             self.runtimes.observe();
             process::observe();
             counter!(names::OBSERVATIONS).increment(1);
+            repeats::tell();
             self.recorder.run_upkeep();
             tokio::time::sleep(EVERY).await;
         }

@@ -65,6 +65,17 @@ pub struct Logging {
     pub level: LogLevel,
 }
 
+/// What becomes of traces.
+#[derive(Clone, Debug, Default)]
+pub struct Tracing {
+    /// Receivers get a `traceparent`.
+    pub send: bool,
+    /// The collector; `None`: spans are not made.
+    pub otlp_url: Option<url::Url>,
+    /// Share of the requests without a `traceparent` that are traced.
+    pub sample: f64,
+}
+
 /// Bounds on what callers may ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -102,6 +113,7 @@ pub struct Config {
     pub max_response_bytes: usize,
     pub max_response_time: Duration,
     pub keep_alive: Duration,
+    pub trace: Tracing,
 }
 
 impl Config {
@@ -150,6 +162,7 @@ impl Config {
             max_response_bytes: 0,
             max_response_time: Duration::ZERO,
             keep_alive: Duration::ZERO,
+            trace: Tracing::default(),
         }
     }
 }

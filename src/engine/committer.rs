@@ -194,7 +194,7 @@ fn answer(replies: Replies, mut results: impl Iterator<Item = (EventId, Appended
 
 fn refuse(replies: Replies, error: &StoreError, meters: &Meters) {
     meters.append_errors.increment(1);
-    tracing::error!(%error, requests = replies.len(), "the store refuses events; callers are told to try again");
+    tracing::error!(%error, requests = replies.len(), cause = "store", "the store refuses events; callers are told to try again");
     for (_, reply, _credit) in replies {
         let _hung_up = reply.send(Err(IngestError::Store(error.clone())));
     }

@@ -26,6 +26,7 @@ use crate::directory::Directory;
 use crate::domain::{EventIds, InstanceId, NewEvent, WebhookId, WebhookOwner};
 use crate::store::{Store, StoreError};
 use crate::telemetry::meters::Meters;
+use crate::telemetry::traces::Tracer;
 use crate::transport::Transport;
 
 /// What an engine is made of.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub ids: EventIds,
     /// What this node may deliver for: everything, or what the membership says.
     pub leases: Arc<Leases>,
+    /// `None`: no spans are made.
+    pub tracer: Option<Tracer>,
     /// The place among other nodes; `None`: there are none. Its events are taken.
     pub cluster: Option<Arc<dyn Membership>>,
 }
@@ -125,7 +128,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, directory, transport, config, clock, ids, leases, cluster } = parts;
+        let Parts { store, directory, transport, config, clock, ids, leases, tracer, cluster } = parts;
         let active = store.active_lanes().await?;
         let (settler, settler_task) = settler::settler(Arc::clone(&store), config.max_unsettled);
         let (commits, commit_queue) = mpsc::unbounded_channel::<Commit>();
@@ -146,6 +149,7 @@ impl Engine {
             draining: AtomicBool::new(false),
             backlog_is_full: AtomicBool::new(false),
             meters: Meters::default(),
+            tracer,
             observations: Observations::new(config.threads.max(1)),
             config,
         });
@@ -214,9 +218,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`IngestError`]; nothing was accepted then.
-    pub async fn ingest(&self, instance: &InstanceId, events: Vec<NewEvent>) -> Result<Accepted, IngestError> {
+    pub async fn ingest(&self, instance: &InstanceId, mut events: Vec<NewEvent>) -> Result<Accepted, IngestError> {
+        let tracer = self.inner.core.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.ingest(&mut events));
         let (started, count) = (Instant::now(), events.len() as u64);
         let result = self.take_in(instance, events).await;
+        if let (Some(tracer), Some(span)) = (tracer, span) {
+            tracer.ingested(span, started.elapsed(), result.as_ref().err().map(IngestError::reason));
+        }
         let meters = &self.inner.core.meters;
         match &result {
             Ok(accepted) => {

@@ -5,3 +5,5 @@ pub mod meters;
 pub mod metrics;
 pub mod names;
 pub mod process;
+pub mod repeats;
+pub mod traces;

@@ -15,6 +15,7 @@ mod connection;
 mod dial;
 mod endpoint;
 mod failure;
+mod plain;
 mod pool;
 mod proxy;
 mod request;

@@ -7,7 +7,7 @@ use actix::{Context, Handler, Message};
 
 use super::WebhookActor;
 use crate::domain::{
-    AttemptOrigin, DeadReason, DisabledReason, EventId, FailureCode, LaneClass, LaneEntry, Outcome, Timestamp,
+    AttemptOrigin, DeadReason, DisabledReason, EventId, Failure, FailureCode, LaneClass, LaneEntry, Outcome, Timestamp,
     WaitReason,
 };
 use crate::engine::attempt::{self, Landing};
@@ -73,6 +73,10 @@ fn speaks_against_receiver(outcome: &Outcome) -> bool {
 impl WebhookActor {
     fn answered(&mut self, entry: LaneEntry, outcome: Outcome, waited_for: WaitReason, started_at: Timestamp) {
         let at = self.room.core.clock.wall();
+        if let Some(Failure { code, detail }) = &outcome.failure {
+            let (webhook, cause) = (self.config.id, code.as_str());
+            tracing::warn!(%webhook, cause, status = outcome.status, %detail, "an attempt failed");
+        }
         let verdict = classify(&outcome, &self.config.retry);
         let core = Arc::clone(&self.room.core);
         let meters = &core.meters;
@@ -120,7 +124,7 @@ impl WebhookActor {
     }
 
     fn undeliverable(&mut self, entry: &LaneEntry, problem: &str, started_at: Timestamp) {
-        tracing::warn!(webhook = %self.config.id, event = %entry.event, problem, "a delivery has nothing to send; it is a dead letter");
+        tracing::warn!(webhook = %self.config.id, event = %entry.event, cause = "undeliverable", problem, "a delivery has nothing to send; it is a dead letter");
         let at = self.room.core.clock.wall();
         let outcome = Outcome::failed(FailureCode::Internal, problem, crate::domain::Phases::default());
         let attempt = attempt::describe(entry, started_at, WaitReason::None, outcome);
