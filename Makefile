@@ -6,7 +6,7 @@ LOAD_RUNS ?= 5
 LOAD_SCENARIOS ?= fanout-1 fanout-10 fanout-100 one-dead-in-100
 
 .NOTPARALLEL:
-.PHONY: help run demo test needs unit benches schemathesis containers load load-build load-smoke fmt lint doc
+.PHONY: help run demo test needs unit benches schemathesis containers dashboards load load-build load-smoke fmt lint doc
 
 help:
 	@echo 'make run    serve on 127.0.0.1:8080; receivers on this machine are allowed'
@@ -24,14 +24,15 @@ demo:
 	$(CARGO) run --release -- demo
 
 # In this order: the quick and telling ones first, the tests of the whole last, so that the output closes with their result.
-test: needs benches schemathesis containers unit
+test: needs benches schemathesis containers dashboards unit
 
-# redis-server, haproxy: stores and the roll of nodes are tested against real ones. python3-venv: receivers' libraries, the API's
-# fuzzer, linters.
+# redis-server, haproxy: stores and the roll of nodes are tested against real ones. prometheus: boards and alerts are asked of a real
+# one. python3-venv: receivers' libraries, the API's fuzzer, linters.
 needs:
 	@missing=''; \
 	command -v redis-server >/dev/null 2>&1 || missing="$$missing redis-server"; \
 	command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$$missing haproxy"; \
+	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing="$$missing prometheus"; \
 	python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] && exit 0; \
 	if ! command -v apt-get >/dev/null 2>&1; then \
@@ -62,6 +63,10 @@ schemathesis:
 # What is in docker/, by linters and by the programs that read it; no container engine is needed.
 containers:
 	@POMBO=$(TARGET)/debug/pombo tests/containers/run.sh
+# Boards, rules and runbook agree, stories of alerts go as told, and every query has data from running engines.
+dashboards:
+	@[ -x $(TARGET)/debug/pombo ] || $(CARGO) build --bin pombo
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=dashboards python3 -m check $(TARGET)/debug/pombo
 
 # Each alone: built together they would share features, and the engine that is measured would not be the one that is shipped.
 load-build:

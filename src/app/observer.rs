@@ -51,6 +51,7 @@ impl Observer {
             self.directory();
             self.runtimes.observe();
             process::observe();
+            counter!(names::OBSERVATIONS).increment(1);
             repeats::tell();
             self.recorder.run_upkeep();
             tokio::time::sleep(EVERY).await;

@@ -96,6 +96,7 @@ metrics! {
     gauge Count NODES = "pombo_nodes", "Live nodes as this one sees them; without Redis 1.";
 
     // The process.
+    counter Count OBSERVATIONS = "pombo_observations_total", "Times the gauges were filled, every two seconds; while it stands still they tell of the past.";
     counter Count LOG_SUPPRESSED = "pombo_log_suppressed_total", "Log lines about failed attempts that were counted instead of written.";
     counter Count SPANS = "pombo_spans_total", "Spans of traces by what became of them: exported or dropped.";
     gauge Count BUILD_INFO = "pombo_build_info", "1, with the version, the store (embedded or redis) and the durability in force.";
