@@ -1,6 +1,6 @@
 //! The end of the process, in named phases. A second signal ends the waiting, not the phases.
 //!
-//! `serving → not ready → refusing → draining → flushing → handing over → closed`: load balancers look away, callers are told to go elsewhere,
+//! `serving → not ready → refusing → draining → flushing → closed`: load balancers look away, callers are told to go elsewhere,
 //! attempts in flight finish within the grace period, what they came to is made durable, and the process exits with 0 (P10).
 
 use std::time::Duration;

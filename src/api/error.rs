@@ -211,11 +211,6 @@ impl From<OperateError> for ApiError {
         match error {
             OperateError::UnknownWebhook | OperateError::UnknownDelivery => Self::NotFound(error.to_string()),
             OperateError::InFlight => Self::Conflict(error.to_string()),
-            OperateError::Elsewhere => Self::Unavailable {
-                message: error.to_string(),
-                detail: "the webhook's shard is another node's".to_owned(),
-                retry_after: Duration::from_secs(1),
-            },
             OperateError::Refused(why) => Self::Unprocessable(why),
             OperateError::Store(error) => error.into(),
         }

@@ -62,8 +62,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn build(config: Config) -> anyhow::Result<Self> {
-        let Storage { store, leases, cluster } = storage::open(&config).await?;
-        let (membership, events) = cluster.map(|cluster| (cluster.membership, cluster.events)).unzip();
+        let Storage { store, leases, cluster: membership } = storage::open(&config).await?;
         let directory = Arc::new(Directory::load(Arc::clone(&store)).await.context("reading the directory")?);
         let recovery = store.recovery();
         let seed = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())
@@ -83,7 +82,7 @@ impl Running {
             clock: Clock::System,
             ids,
             leases,
-            cluster: events,
+            cluster: membership.clone(),
         })
         .await
         .context("starting the engine")?;
@@ -138,8 +137,14 @@ impl Running {
         self.keeper.abort();
         self.observer.abort();
         tracing::info!(phase = "draining", in_flight = self.engine.in_flight(), ?grace, "shutdown");
+        // Shards go to others one by one, as what is in flight there ends: none waits for the slowest receiver of all.
+        let leave = async |patience| {
+            if let Some(membership) = &self.membership {
+                membership.leave(patience).await;
+            }
+        };
         let left = tokio::select! {
-            left = self.engine.drain(grace) => left,
+            (left, ()) = async { tokio::join!(self.engine.drain(grace), leave(grace)) } => left,
             () = stop.hurried() => self.engine.in_flight(),
         };
         if left > 0 {
@@ -152,10 +157,7 @@ impl Running {
         self.server.stop(false).await;
         let _ended = tokio::time::timeout(SERVER_GRACE, self.serving).await;
         self.engine.flush().await.context("making the last settlements durable")?;
-        if let Some(membership) = &self.membership {
-            tracing::info!(phase = "handing over", "shutdown");
-            membership.leave().await;
-        }
+        leave(Duration::ZERO).await;
         self.engine.stop();
         self.store.close().await.context("closing the store")?;
         tracing::info!(phase = "closed", "shutdown");

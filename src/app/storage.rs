@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc;
 
-use crate::cluster::{ClusterEvent, Leases, Membership};
+use crate::cluster::{Leases, Membership};
 use crate::config::{Config, SecretText};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedConfig, EmbeddedStore};
@@ -17,14 +16,8 @@ use crate::store::redis::{RedisConfig, RedisStore, RedisUrl};
 pub(super) struct Storage {
     pub(super) store: Arc<dyn Store>,
     pub(super) leases: Arc<Leases>,
-    pub(super) cluster: Option<Cluster>,
-}
-
-/// This node among others.
-#[derive(Debug)]
-pub(super) struct Cluster {
-    pub(super) membership: Arc<dyn Membership>,
-    pub(super) events: mpsc::Receiver<ClusterEvent>,
+    /// This node among others.
+    pub(super) cluster: Option<Arc<dyn Membership>>,
 }
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Storage> {
@@ -55,9 +48,8 @@ async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
     let config = MembershipConfig { address: Some(config.listen.to_string()), ..MembershipConfig::new(name) };
     let membership = RedisMembership::start(&store, config).await.context("joining the other nodes")?;
     tracing::info!(node = %membership.node(), "joined");
-    let events = membership.take_events().context("the membership's events were taken before")?;
     let leases = membership.leases();
-    Ok(Storage { store: Arc::new(store), leases, cluster: Some(Cluster { membership: Arc::new(membership), events }) })
+    Ok(Storage { store: Arc::new(store), leases, cluster: Some(Arc::new(membership)) })
 }
 
 fn tell(store: &dyn Store, place: &str) {

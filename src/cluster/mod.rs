@@ -13,6 +13,7 @@ pub mod view;
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 pub use self::assign::owner_of;
 pub use self::leases::Leases;
 pub use self::view::{ClusterView, NodeView, ShardView};
-use crate::domain::{ShardId, WebhookId};
+use crate::domain::{EventId, ShardId, WebhookId};
 
 /// One process, from its start to its end: a restarted process is another node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -69,6 +70,10 @@ pub enum ClusterEvent {
     Lost(ShardId),
     /// Another node has appended to lanes of this node.
     Wake(Vec<WebhookId>),
+    /// Another node has put a finished delivery of this node's lane back.
+    PutBack(WebhookId),
+    /// Somebody asks on another node that a waiting delivery of this node's lane is attempted now.
+    Hasten(WebhookId, EventId),
     /// Another node (or this one) has changed the directory.
     DirectoryChanged,
     /// Something may have been missed: after a reconnect, and now and then as a fallback. Look at the directory and the owned lanes.
@@ -88,9 +93,9 @@ pub trait Membership: fmt::Debug + Send + Sync {
     /// Nothing of a [`ClusterEvent::Lost`] shard is in flight any more: the next owner need not wait longer.
     fn handed_over(&self, shard: ShardId);
 
-    /// Hands all shards over, each as soon as it is [`handed_over`](Self::handed_over) or the bound on waiting for that has passed.
-    /// The others are told at once that this node goes. Takes a bounded time, also when nobody answers.
-    fn leave(&self) -> BoxFuture<'_, ()>;
+    /// Hands all shards over, each as soon as it is [`handed_over`](Self::handed_over) or `patience` is at its end. The others are told
+    /// at once that this node goes. Takes a bounded time, also when nobody answers. Called again with less patience it hurries.
+    fn leave(&self, patience: Duration) -> BoxFuture<'_, ()>;
 
     /// Who is there and owns what.
     fn view(&self) -> BoxFuture<'_, Result<ClusterView, ClusterError>>;

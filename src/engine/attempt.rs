@@ -13,7 +13,9 @@ use super::carried::Carried;
 use super::core::Airborne;
 use super::room::Room;
 use super::webhook::{Finished, WebhookActor};
-use crate::domain::{Attempt, AttemptOrigin, FailureCode, LaneEntry, Outcome, Phases, Timestamp, WaitReason, Webhook};
+use crate::domain::{
+    Attempt, AttemptOrigin, FailureCode, LaneEntry, Outcome, Phases, ShardId, Timestamp, WaitReason, Webhook,
+};
 use crate::format::{self, Sender, Signer};
 use crate::policy::Permit;
 use crate::store::{Next, Settle};
@@ -50,7 +52,7 @@ pub(super) enum Landing {
 }
 
 pub(super) fn spawn(flight: Flight) {
-    flight.room.core.flights.took_off();
+    flight.room.core.shards.took_off(ShardId::of_webhook(flight.entry.webhook));
     actix::spawn(async move {
         let mut flight = flight;
         let landing = flight.fly().await;
@@ -118,7 +120,7 @@ impl Flight {
     /// Tells the actor, or, when it is gone, the store that a success must not be repeated.
     fn report(&mut self, landing: Landing) {
         let Some(permit) = self.permit.take() else { return };
-        let airborne = Airborne(Arc::clone(&self.room.core));
+        let airborne = Airborne::of(&self.room.core, self.entry.webhook_id());
         let landed_at = self.room.core.clock.wall();
         if !self.actor.connected() {
             if let Landing::Answered(outcome) = landing

@@ -7,17 +7,16 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
-use super::handle::{Engine, Lofts};
-use super::loft::{Abandon, Nudge, Reconfigure, Remove};
-use crate::cluster::ClusterEvent;
+use super::handle::Lofts;
+use super::loft::{Reconfigure, Remove};
 use crate::directory::Changed;
-use crate::domain::{Effects, InstanceId, InstanceState, ShardId, WebhookId};
+use crate::domain::{Effects, InstanceId, InstanceState, WebhookId};
 use crate::store::StoreError;
 
 /// Entries of a deleted webhook cancelled at once: small, so that other commits come between.
 const CANCEL_STEP: usize = 100;
 const WATCH_EVERY: Duration = Duration::from_millis(250);
-const STORE_AWAY: Duration = Duration::from_secs(1);
+pub(super) const STORE_AWAY: Duration = Duration::from_secs(1);
 
 /// Moves instances as their `connection.update` and `state.instance` events say, in the order of acceptance.
 pub(super) async fn keep_instances(mut effects: mpsc::UnboundedReceiver<(InstanceId, Effects)>, core: Arc<Core>) {
@@ -65,55 +64,6 @@ pub(super) async fn follow_directory(mut changes: mpsc::UnboundedReceiver<Change
             // Routes are looked up for every request, bodies for every attempt: there is nothing to tell.
             Changed::Instance(_) | Changed::InstanceDeleted(_) => {}
         }
-    }
-}
-
-/// Takes over lanes that come to this node and lets go of those that leave it.
-pub(super) async fn follow_cluster(mut events: mpsc::Receiver<ClusterEvent>, engine: Engine) {
-    let (core, lofts) = (Arc::clone(&engine.inner.core), engine.inner.lofts.clone());
-    while let Some(event) = events.recv().await {
-        match event {
-            ClusterEvent::Gained(shard) => wake_shard(&engine, shard).await,
-            ClusterEvent::Lost(shard) => lofts.all().iter().for_each(|loft| loft.do_send(Abandon(shard))),
-            ClusterEvent::Wake(webhooks) => webhooks.into_iter().for_each(|webhook| nudge(&core, &lofts, webhook)),
-            ClusterEvent::DirectoryChanged => reload(&core).await,
-            ClusterEvent::LookAgain => {
-                reload(&core).await;
-                match core.store.active_lanes().await {
-                    Ok(lanes) => lanes.into_iter().for_each(|(webhook, _)| nudge(&core, &lofts, webhook)),
-                    Err(error) => tracing::debug!(%error, "the lanes could not be looked at; they are again soon"),
-                }
-            }
-        }
-    }
-}
-
-async fn wake_shard(engine: &Engine, shard: ShardId) {
-    loop {
-        match engine.inner.core.store.active_lanes().await {
-            Ok(lanes) => {
-                let webhooks = lanes.into_iter().map(|(webhook, _)| webhook);
-                let ours = webhooks.filter(|webhook| ShardId::of_webhook(webhook.as_u128()) == shard);
-                return ours.for_each(|webhook| engine.wake(webhook));
-            }
-            Err(StoreError::Closed) => return,
-            Err(error) => {
-                tracing::warn!(%error, "the lanes of a shard could not be read; trying again");
-                tokio::time::sleep(STORE_AWAY).await;
-            }
-        }
-    }
-}
-
-fn nudge(core: &Core, lofts: &Lofts, webhook: WebhookId) {
-    if let Some(config) = core.directory.webhook(webhook).filter(|_| core.serves(webhook)) {
-        lofts.of_owner(&config.owner).do_send(Nudge(webhook));
-    }
-}
-
-async fn reload(core: &Core) {
-    if let Err(error) = core.directory.reload().await {
-        tracing::warn!(%error, "the directory could not be read anew; it is again soon");
     }
 }
 

@@ -12,14 +12,15 @@ use super::carried::Budget;
 use super::clock::Clock;
 use super::committer::{self, Commit, Credit, Dispatch};
 use super::config::EngineConfig;
-use super::core::{Core, Flights};
+use super::core::Core;
 use super::instance::Ingest;
 use super::lane::Waiting;
 use super::loft::{Deliver, Flush, LoftActor, Nudge, Observe, Wake};
 use super::observe::{Observations, Observed};
-use super::{Accepted, IngestError, background};
+use super::shards::{Shards, Since};
+use super::{Accepted, IngestError, background, ownership};
 use super::{settler, supervise};
-use crate::cluster::{ClusterEvent, Leases};
+use crate::cluster::{Leases, Membership};
 use crate::directory::Directory;
 use crate::domain::{EventIds, InstanceId, NewEvent, WebhookId, WebhookOwner};
 use crate::store::{Store, StoreError};
@@ -38,8 +39,8 @@ pub struct Parts {
     pub ids: EventIds,
     /// What this node may deliver for: everything, or what the membership says.
     pub leases: Arc<Leases>,
-    /// What the other nodes tell; `None`: there are none.
-    pub cluster: Option<mpsc::Receiver<ClusterEvent>>,
+    /// The place among other nodes; `None`: there are none. Its events are taken.
+    pub cluster: Option<Arc<dyn Membership>>,
 }
 
 /// A handle to the running engine; cheap to clone.
@@ -95,7 +96,7 @@ pub(super) fn owner_index(owner: &WebhookOwner, threads: usize) -> usize {
 impl Dispatch for Lofts {
     fn nudge(&self, webhooks: Vec<(usize, WebhookId)>) {
         for (loft, webhook) in webhooks {
-            self.0[loft].do_send(Nudge(webhook));
+            self.0[loft].do_send(Nudge { webhook, stored_retries: 0 });
         }
     }
 
@@ -127,6 +128,10 @@ impl Engine {
         let (settler, settler_task) = settler::settler(Arc::clone(&store), config.max_unsettled);
         let (commits, commit_queue) = mpsc::unbounded_channel::<Commit>();
         let changes = directory.subscribe();
+        let shards = match &cluster {
+            Some(_) => Shards::none(leases),
+            None => Shards::all(leases, Since { mono: clock.mono(), wall: clock.wall() }),
+        };
         let core = Arc::new(Core {
             budget: Budget::new(config.memory_budget_bytes),
             store,
@@ -135,10 +140,9 @@ impl Engine {
             clock,
             ids,
             settler,
-            leases,
+            shards,
             draining: AtomicBool::new(false),
             backlog_is_full: AtomicBool::new(false),
-            flights: Flights::default(),
             meters: Meters::default(),
             observations: Observations::new(config.threads.max(1)),
             config,
@@ -174,8 +178,11 @@ impl Engine {
         let engine = Self { inner: Arc::new(inner) };
         match cluster {
             // Shards come one by one; their lanes are woken then.
-            Some(events) => {
-                engine.inner.arbiters[0].spawn(background::follow_cluster(events, engine.clone()));
+            Some(membership) => {
+                let events = membership
+                    .take_events()
+                    .ok_or_else(|| StoreError::Unavailable("the events of the other nodes were taken before".into()))?;
+                engine.inner.arbiters[0].spawn(ownership::follow(events, membership, engine.clone()));
             }
             None => active.into_iter().for_each(|(webhook, _)| engine.wake(webhook)),
         }
@@ -255,7 +262,7 @@ impl Engine {
     /// Attempts in flight now.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.inner.core.flights.count()
+        self.inner.core.shards.in_flight()
     }
 
     /// Settlements on their way to the store.
@@ -289,8 +296,8 @@ impl Engine {
     pub async fn drain(&self, grace: Duration) -> usize {
         let core = &self.inner.core;
         core.draining.store(true, Ordering::Release);
-        let _in_time = tokio::time::timeout(grace, core.flights.all_landed()).await;
-        core.flights.count()
+        let _in_time = tokio::time::timeout(grace, core.shards.all_landed()).await;
+        core.shards.in_flight()
     }
 
     /// Makes every settlement so far durable.
@@ -298,13 +305,18 @@ impl Engine {
     /// # Errors
     /// When the store refuses.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        self.settle_all().await;
+        self.inner.core.store.flush().await
+    }
+
+    /// Waits until the store has taken every settlement so far.
+    pub(super) async fn settle_all(&self) {
         for loft in self.inner.lofts.all() {
             let (reply, flushed) = oneshot::channel();
             loft.do_send(Flush(reply));
             let _ended = flushed.await;
         }
         self.inner.core.settler.barrier().await;
-        self.inner.core.store.flush().await
     }
 
     /// Ends the threads. What was not flushed is lost as in a crash: repeated, not skipped.

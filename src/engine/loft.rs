@@ -49,7 +49,11 @@ pub(super) struct Abandon(pub(super) ShardId);
 /// The webhook may have entries in the store that nobody was told of.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Nudge(pub(super) WebhookId);
+pub(super) struct Nudge {
+    pub(super) webhook: WebhookId,
+    /// So many retries are stored, as far as is known: when more than in memory, they are read anew.
+    pub(super) stored_retries: u64,
+}
 
 /// The webhook's settings have changed.
 #[derive(Debug, Message)]
@@ -134,9 +138,13 @@ impl LoftActor {
     /// `offered`: entries of the store that are about to be sent to it, by class.
     fn webhook(&mut self, id: WebhookId, offered: [u64; 4]) -> Option<&mut Slot<WebhookActor>> {
         if !self.webhooks.contains_key(&id) {
-            let mut counts = self.core.store.lane_counts(id);
-            for (stored, offered) in counts.waiting.iter_mut().zip(offered) {
-                *stored = stored.saturating_sub(offered);
+            // Just taken over: others may have stored what this process has not counted yet.
+            let is_counted = self.core.shards.is_counted(id);
+            let mut counts = if is_counted { self.core.store.lane_counts(id) } else { UNKNOWN };
+            if is_counted {
+                for (stored, offered) in counts.waiting.iter_mut().zip(offered) {
+                    *stored = stored.saturating_sub(offered);
+                }
             }
             self.start(id, &counts);
         }
@@ -145,10 +153,18 @@ impl LoftActor {
 
     /// Starts the webhook's actor, if the directory knows it; it reads the parts of the lane that `counts` tells of.
     fn start(&mut self, id: WebhookId, counts: &LaneCounts) {
-        let Some(config) = self.core.directory.webhook(id) else { return };
+        if let Some(slot) = self.spawn(id, counts) {
+            self.webhooks.insert(id, slot);
+        }
+    }
+
+    fn spawn(&mut self, id: WebhookId, counts: &LaneCounts) -> Option<Slot<WebhookActor>> {
+        let config = self.core.directory.webhook(id)?;
         let now = self.core.clock.mono();
         let gate_config = webhook::gate_config(&config, &self.core.config);
-        let fresh = || (Rc::new(RefCell::new(Gate::new(gate_config, now))), now);
+        // Others may have delivered to it until this stint began, at a pace this process does not know (P6).
+        let before = self.core.shards.since(id).filter(|since| config.created_at < since.wall).map(|since| since.mono);
+        let fresh = || (Rc::new(RefCell::new(Gate::resumed(gate_config, before, now))), now);
         let gate = Rc::clone(&self.gates.entry(id).or_insert_with(fresh).0);
         let presence = Rc::new(Presence::default());
         let actor = WebhookActor::new(self.room(), config, gate, Rc::clone(&presence), counts);
@@ -158,7 +174,7 @@ impl LoftActor {
                 loft.do_send(WebhookEnded { id, generation, exit });
             }
         });
-        self.webhooks.insert(id, Slot::new(address, presence, generation, now));
+        Some(Slot::new(address, presence, generation, now))
     }
 
     fn instance(&mut self, id: &InstanceId) -> &mut Slot<InstanceActor> {
@@ -260,13 +276,13 @@ impl Handler<Wake> for LoftActor {
 impl Handler<Nudge> for LoftActor {
     type Result = ();
 
-    fn handle(&mut self, Nudge(id): Nudge, _: &mut Context<Self>) {
+    fn handle(&mut self, Nudge { webhook: id, stored_retries }: Nudge, _: &mut Context<Self>) {
         let now = self.core.clock.mono();
         if !self.core.serves(id) {
             return;
         }
         match self.webhook(id, [0; 4]) {
-            Some(slot) => slot.send_to(now).do_send(webhook::Nudge),
+            Some(slot) => slot.send_to(now).do_send(webhook::Nudge { stored_retries }),
             // It was deleted between the routing and the commit.
             None => {
                 actix::spawn(background::cancel(id, Arc::clone(&self.core)));
@@ -341,11 +357,17 @@ impl Handler<Test> for LoftActor {
 
     fn handle(&mut self, Test(id, reply): Test, _: &mut Context<Self>) {
         let now = self.core.clock.mono();
-        match self.webhook(id, [0; 4]) {
-            Some(slot) => slot.send_to(now).do_send(webhook::Test(reply)),
-            None => {
-                let _hung_up = reply.send(Err(OperateError::UnknownWebhook));
-            }
+        if self.core.serves(id)
+            && let Some(slot) = self.webhook(id, [0; 4])
+        {
+            slot.send_to(now).do_send(webhook::Test(reply));
+        } else if let Some(slot) = self.spawn(id, &LaneCounts::default()) {
+            // Another node's: an actor for this one request, which sees nothing of the lane.
+            slot.address.do_send(webhook::Test(reply));
+            slot.address.do_send(webhook::Leave);
+            self.gates.remove(&id);
+        } else {
+            let _hung_up = reply.send(Err(OperateError::UnknownWebhook));
         }
     }
 }

@@ -25,8 +25,10 @@ mod lane;
 mod loft;
 mod observe;
 mod operate;
+mod ownership;
 mod room;
 mod settler;
+mod shards;
 mod slot;
 mod supervise;
 mod webhook;
@@ -107,9 +109,6 @@ pub enum OperateError {
     UnknownDelivery,
     #[error("the delivery is being attempted right now")]
     InFlight,
-    /// Another node owns the webhook's lane and would not notice what is changed here.
-    #[error("another node serves this webhook now; ask again, it may be reached then")]
-    Elsewhere,
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]

@@ -26,8 +26,16 @@ impl Engine {
     /// [`OperateError`].
     pub async fn retry(&self, webhook: WebhookId, event: EventId) -> Result<(), OperateError> {
         let core = &self.inner.core;
+        let loft = self.loft_of(webhook)?;
+        if !core.serves(webhook) {
+            // Its owner is told by the store.
+            return match core.store.requeue(webhook, event, AttemptOrigin::Manual, core.clock.wall()).await? {
+                Requeue::Queued(_) | Requeue::Unfinished(_) => Ok(()),
+                Requeue::Unknown => Err(OperateError::UnknownDelivery),
+            };
+        }
         let (reply, hastened) = oneshot::channel();
-        self.loft_of(webhook)?.do_send(loft::Hasten(webhook, event, reply));
+        loft.do_send(loft::Hasten(webhook, event, reply));
         match hastened.await.unwrap_or(HastenReply::NotWaiting) {
             HastenReply::Hastened => return Ok(()),
             HastenReply::InFlight => return Err(OperateError::InFlight),
@@ -97,6 +105,7 @@ impl Engine {
     }
 
     fn deliver(&self, webhook: WebhookId, entries: Vec<LaneEntry>) -> Result<(), OperateError> {
+        // Where another node is the owner, the loft leaves them to it.
         let waiting = entries.into_iter().map(|entry| (webhook, Waiting { entry, carried: None }));
         self.loft_of(webhook)?.do_send(Deliver(waiting.collect()));
         Ok(())
@@ -104,9 +113,6 @@ impl Engine {
 
     fn loft_of(&self, webhook: WebhookId) -> Result<&actix::Addr<loft::LoftActor>, OperateError> {
         let config = self.inner.core.directory.webhook(webhook).ok_or(OperateError::UnknownWebhook)?;
-        if !self.inner.core.serves(webhook) {
-            return Err(OperateError::Elsewhere);
-        }
         Ok(self.inner.lofts.of_owner(&config.owner))
     }
 }

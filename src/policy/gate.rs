@@ -56,6 +56,13 @@ impl Gate {
         }
     }
 
+    /// A gate for a webhook that others may have delivered to until `before`, as fast as its rate limit allowed.
+    #[must_use]
+    pub fn resumed(config: GateConfig, before: Option<Instant>, now: Instant) -> Self {
+        let pace = before.map_or_else(|| Pace::new(config.rate_limit, now), |at| Pace::spent(config.rate_limit, at));
+        Self { pace, ..Self::new(config, now) }
+    }
+
     /// Applies a changed webhook; what is known of the receiver's health and of past starts stays.
     pub fn reconfigure(&mut self, config: GateConfig, now: Instant) {
         self.breaker.set_config(config.breaker);

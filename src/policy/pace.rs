@@ -37,6 +37,19 @@ impl Pace {
         Self(limit.map(|limit| Box::new(Limited::new(limit, now))))
     }
 
+    /// As if all starts of a period had been taken at `at`: the truth is not known, so the worst is taken for it.
+    #[must_use]
+    pub fn spent(limit: Option<RateLimit>, at: Instant) -> Self {
+        let limited = |limit| {
+            let mut limited = Limited::new(limit, at);
+            limited.taken = limited.limit;
+            limited.last = Start { number: limited.limit - 1, at: 0 };
+            limited.log.push_back(limited.last);
+            Box::new(limited)
+        };
+        Self(limit.map(limited))
+    }
+
     /// Applies a changed limit. Starts already taken stay in the log, so a change does not open a second window's worth; after
     /// a rise that can hold starts back for up to one period.
     pub fn set_limit(&mut self, limit: Option<RateLimit>, now: Instant) {

@@ -158,3 +158,17 @@ proptest! {
         prop_assert!(holds_in_every_window(&starts, limit(before.max(after), 1_000, 1)));
     }
 }
+
+#[test]
+fn after_a_start_nobody_counted_a_whole_period_passes_first() {
+    let before = Instant::now();
+    let rate = limit(10, 1_000, 10);
+    let mut pace = Pace::spent(Some(rate), before);
+    let held_until = pace.take(before + millis(300)).expect_err("others may have started ten just before");
+    assert_eq!(held_until, before + millis(1_020));
+    let starts = greedy(&mut pace, before + millis(300), millis(10_000));
+    assert!(starts[0] == held_until && holds_in_every_window(&starts, rate));
+    assert!(starts.len() >= 80, "{}", starts.len());
+    let mut rested = Pace::spent(Some(rate), before);
+    assert_eq!((0..20).filter(|_| rested.take(before + millis(5_000)).is_ok()).count(), 10, "long ago");
+}

@@ -186,6 +186,7 @@ impl Lane {
     /// The entry in flight has ended its attempt: the entry as the store holds it now. Its key stays blocked until
     /// [`Self::release`] or until it has come back through [`Self::retry_later`] and ended.
     pub fn landed(&mut self, event: EventId) -> Option<LaneEntry> {
+        self.retries.left(event);
         self.in_flight.remove(&event)
     }
 
@@ -202,15 +203,20 @@ impl Lane {
             self.note_latest(&waiting.entry);
         }
         let full = page.len() >= self.bounds.page;
+        let reached = page.last().map(Waiting::place);
         match class {
             LaneClass::Retry => {
+                page.retain(|waiting| {
+                    let event = waiting.entry.event;
+                    !self.in_flight.contains_key(&event) && !self.retries.knows_better(event)
+                });
                 for waiting in &mut page {
                     self.unorder_when_by_hand(&mut waiting.entry);
                     if waiting.entry.order_key != 0 {
                         self.keys.block(waiting.entry.order_key, waiting.entry.event);
                     }
                 }
-                self.retries.loaded(page, full, self.bounds.waiting);
+                self.retries.loaded(page, reached.filter(|_| full), self.bounds.waiting);
             }
             LaneClass::Live => self.live.loaded(page, full),
             LaneClass::Low => self.low.loaded(page, full),
@@ -255,11 +261,19 @@ impl Lane {
         self.resting = false;
     }
 
-    /// Something may have been stored that was not handed over: the store is read on from what is known.
-    pub fn nudge(&mut self) {
+    /// Something may have been stored that was not handed over: the store is read on from what is known. Retries are read anew when
+    /// the store has more of them than are known here.
+    pub fn nudge(&mut self, stored_retries: u64) {
         self.live.nudge();
         self.low.nudge();
+        if stored_retries > (self.retries.len() + self.in_flight.len()) as u64 {
+            self.retries.nudge();
+        }
         self.refill();
+    }
+
+    pub fn has_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
     }
 
     pub fn is_in_flight(&self, event: EventId) -> bool {

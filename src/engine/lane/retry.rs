@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use super::fresh::KEPT_AT_REST;
 use super::{Ask, Place, Waiting};
@@ -21,6 +21,10 @@ pub(super) struct Retries {
     loading: Option<Place>,
     /// The earliest entry past the horizon that came while a page was being read: the page may lack it.
     missed: Option<Place>,
+    /// What has left while a page was being read: the page may still show it where it was.
+    left: AHashSet<EventId>,
+    /// The page being read is of no use: others have stored something before it.
+    nudged: bool,
     /// The first reading of an ordered lane goes through the whole part, because it tells which keys are blocked.
     scan: Option<Place>,
 }
@@ -33,6 +37,8 @@ impl Retries {
             horizon: behind.then_some(START),
             loading: None,
             missed: None,
+            left: AHashSet::new(),
+            nudged: false,
             scan: (behind && ordered).then_some(START),
         }
     }
@@ -70,16 +76,45 @@ impl Retries {
         }
     }
 
-    pub(super) fn loaded(&mut self, page: Vec<Waiting>, full: bool, bound: usize) {
+    /// An entry in flight has landed, or one that waited is taken.
+    pub(super) fn left(&mut self, event: EventId) {
+        if self.loading.is_some() {
+            self.left.insert(event);
+        }
+    }
+
+    /// Whether a page says nothing new of the delivery: it waits here, or has left since the page was asked for.
+    pub(super) fn knows_better(&self, event: EventId) -> bool {
+        self.left.contains(&event) || self.due_of.contains_key(&event)
+    }
+
+    /// Others have put something into the store: what is in memory is there too, so all of it is read anew.
+    pub(super) fn nudge(&mut self) {
+        self.nudged = self.loading.is_some();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.due_of.clear();
+        self.horizon = Some(START);
+    }
+
+    /// `full_to`: where a full page ends; `None`: there is nothing more. What [`Self::knows_better`] is not in `page`.
+    pub(super) fn loaded(&mut self, page: Vec<Waiting>, full_to: Option<Place>, bound: usize) {
         let (asked, missed) = (self.loading.take(), self.missed.take());
+        self.left.clear();
         if self.scan.is_some() {
-            self.scan = page.last().filter(|_| full).map(Waiting::place);
+            self.scan = full_to;
+        }
+        if std::mem::take(&mut self.nudged) {
+            return self.forget();
         }
         // The page continues what is in memory unless memory has shrunk meanwhile or the scan has run ahead of it.
         if asked.is_none() || asked != self.horizon {
             return;
         }
-        let (mut reached, mut complete) = (asked, !full && missed.is_none());
+        let (mut reached, mut complete) = (asked, full_to.is_none() && missed.is_none());
         for waiting in page {
             if missed.is_some_and(|missed| waiting.place() >= missed) {
                 complete = false;
@@ -88,6 +123,9 @@ impl Retries {
             reached = Some(waiting.place());
             self.put(waiting);
         }
+        if missed.is_none() {
+            reached = full_to.or(reached);
+        }
         self.horizon = if complete { None } else { reached };
         self.shrink_to(bound);
     }
@@ -95,6 +133,10 @@ impl Retries {
     pub(super) fn load_failed(&mut self) {
         self.loading = None;
         self.missed = None;
+        self.left.clear();
+        if std::mem::take(&mut self.nudged) {
+            self.forget();
+        }
     }
 
     pub(super) fn wants(&mut self, low_water: usize) -> Option<Ask> {
@@ -117,11 +159,13 @@ impl Retries {
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let (place, waiting) = self.waiting.pop_first()?;
         self.due_of.remove(&place.1);
+        self.left(place.1);
         Some(waiting)
     }
 
     pub(super) fn remove(&mut self, event: EventId) -> Option<Waiting> {
         let due = self.due_of.remove(&event)?;
+        self.left(event);
         self.waiting.remove(&(due, event))
     }
 

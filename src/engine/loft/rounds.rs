@@ -3,7 +3,7 @@
 use actix::{Context, Handler, Message};
 
 use super::{Abandon, LoftActor};
-use crate::domain::ShardId;
+use crate::domain::{ShardId, WebhookId};
 use crate::engine::instance::Retire;
 use crate::engine::observe::{self, Observed};
 use crate::engine::slot::Slot;
@@ -55,13 +55,15 @@ impl Handler<Abandon> for LoftActor {
     type Result = ();
 
     fn handle(&mut self, Abandon(shard): Abandon, _: &mut Context<Self>) {
+        let is_lost = |id: WebhookId| ShardId::of_webhook(id.as_u128()) == shard;
         self.webhooks.retain(|id, slot| {
-            let leaves = ShardId::of_webhook(id.as_u128()) == shard;
-            if leaves {
-                slot.address.do_send(webhook::Close(None));
+            if is_lost(*id) {
+                slot.address.do_send(webhook::Leave);
             }
-            !leaves
+            !is_lost(*id)
         });
+        // What was known of pace and health is the next owner's to find out.
+        self.gates.retain(|id, _| !is_lost(*id));
     }
 }
 

@@ -43,7 +43,9 @@ pub(super) struct Offer(pub(super) Vec<Waiting>);
 /// Something may be in the store that was not handed over.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Nudge;
+pub(super) struct Nudge {
+    pub(super) stored_retries: u64,
+}
 
 /// The time for something has come.
 #[derive(Debug, Message)]
@@ -58,6 +60,11 @@ pub(super) struct NewConfig(pub(super) Arc<Webhook>);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Close(pub(super) Option<oneshot::Sender<()>>);
+
+/// Another node delivers from now on: start nothing more, and end when what is in flight has been settled.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Leave;
 
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -93,6 +100,8 @@ pub(super) struct WebhookActor {
     /// Why the front of the lane did not start at once, while that is so.
     held_by: WaitReason,
     alarm: Option<(Instant, JoinHandle<()>)>,
+    /// See [`Leave`].
+    leaves: bool,
 }
 
 /// What the gate needs to know of a webhook.
@@ -132,11 +141,18 @@ impl WebhookActor {
             stats: Stats::default(),
             held_by: WaitReason::None,
             alarm: None,
+            leaves: false,
         }
     }
 
     /// After every message: carry out what the lane asks for, start what may start, set the alarm, tell whether there is work.
     fn turn(&mut self, ctx: &mut Context<Self>) {
+        if self.leaves {
+            if !self.lane.has_in_flight() {
+                ctx.stop();
+            }
+            return;
+        }
         self.pump(ctx);
         self.carry_out_asks(ctx);
         self.presence.set_idle(self.lane.is_idle());
@@ -183,8 +199,8 @@ impl Handler<Offer> for WebhookActor {
 impl Handler<Nudge> for WebhookActor {
     type Result = ();
 
-    fn handle(&mut self, _: Nudge, ctx: &mut Context<Self>) {
-        self.lane.nudge();
+    fn handle(&mut self, Nudge { stored_retries }: Nudge, ctx: &mut Context<Self>) {
+        self.lane.nudge(stored_retries);
         self.presence.handled(false);
         self.turn(ctx);
     }
@@ -230,6 +246,15 @@ impl Handler<Close> for WebhookActor {
         if let Some(reply) = reply {
             let _nobody_waits = reply.send(());
         }
+    }
+}
+
+impl Handler<Leave> for WebhookActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Context<Self>) {
+        self.leaves = true;
+        self.turn(ctx);
     }
 }
 

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use super::keys::Keys;
 use super::shared::Shared;
 use super::url::Place;
-use crate::domain::WebhookId;
+use crate::domain::{EventId, ShardId, WebhookId};
+use crate::store::StoreError;
 
 /// What was told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +23,28 @@ pub enum Notice {
     Directory { version: u64, changed: Vec<String> },
     /// Another node has appended to these webhooks' lanes.
     Wake(Vec<WebhookId>),
+    /// Another node has put a finished delivery of the webhook back.
+    PutBack(WebhookId),
+    /// Another node was asked to attempt a waiting delivery now.
+    Hasten(WebhookId, EventId),
+}
+
+/// What a node that is not the owner tells of a single delivery: webhook, event and this letter. Appends tell of webhooks only.
+const PUT_BACK: u8 = b'q';
+const HASTEN: u8 = b'h';
+
+/// Tells the owner of a webhook's lane of a delivery that was put back, or that is to be hastened.
+pub async fn tell_owner(
+    shared: &Shared,
+    webhook: WebhookId,
+    event: EventId,
+    is_put_back: bool,
+) -> Result<(), StoreError> {
+    let mut payload = [webhook.as_u128().to_be_bytes(), event.to_be_bytes()].concat();
+    payload.push(if is_put_back { PUT_BACK } else { HASTEN });
+    let mut publish = redis::cmd("PUBLISH");
+    publish.arg(shared.keys.wake_channel(ShardId::of_webhook(webhook.as_u128()))).arg(payload);
+    shared.link.run(&publish).await.map(drop)
 }
 
 /// Between two tries to connect.
@@ -109,15 +132,25 @@ async fn forward(mut feed: PubSub, directory: &str, notices: &mpsc::Sender<Notic
         let notice = if message.get_channel_name() == directory {
             parse_directory(message.get_payload_bytes())
         } else {
-            let webhooks = message.get_payload_bytes().chunks_exact(16);
-            let id = |raw: &[u8]| raw.try_into().map(|raw| WebhookId::from_u128(u128::from_be_bytes(raw))).ok();
-            Some(Notice::Wake(webhooks.filter_map(id).collect()))
+            parse_wake(message.get_payload_bytes())
         };
         if let Some(notice) = notice
             && notices.send(notice).await.is_err()
         {
             return;
         }
+    }
+}
+
+fn parse_wake(payload: &[u8]) -> Option<Notice> {
+    let (ids, kind) = payload.as_chunks::<16>();
+    let webhook = |raw: &[u8; 16]| WebhookId::from_u128(u128::from_be_bytes(*raw));
+    match (kind, ids) {
+        ([], ids) => Some(Notice::Wake(ids.iter().map(webhook).collect())),
+        ([PUT_BACK], [id, _]) => Some(Notice::PutBack(webhook(id))),
+        ([HASTEN], [id, event]) => Some(Notice::Hasten(webhook(id), EventId::from_u128(u128::from_be_bytes(*event)))),
+        // Of a newer version.
+        _ => None,
     }
 }
 

@@ -39,6 +39,11 @@ impl Keys {
         format!("{prefix}:{{??}}-wake")
     }
 
+    /// The channel of one shard's owner, see [`Self::wake_channels`].
+    pub fn wake_channel(&self, shard: ShardId) -> String {
+        format!("{}-wake", self.base(shard).trim_end_matches(':'))
+    }
+
     /// A key of the shard.
     pub fn of(&self, shard: ShardId, name: &[u8]) -> Vec<u8> {
         [self.base(shard).as_bytes(), name].concat()

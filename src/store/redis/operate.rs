@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::answer::{fields, list, number};
 use super::counts::Counted;
 use super::deliveries::{fresh_place, record_of};
+use super::feed::tell_owner;
 use super::keys::{lane_name, named};
 use super::read::{entries, find_event, lane};
 use super::rows::{EventRow, Record, Standing, corrupt, dead_member, head, member, score};
@@ -20,6 +21,24 @@ const TRIES: usize = 8;
 
 /// See [`Store::requeue`](crate::store::Store::requeue).
 pub async fn requeue(
+    shared: &Shared,
+    webhook: WebhookId,
+    id: EventId,
+    origin: AttemptOrigin,
+    due: Timestamp,
+) -> Result<Requeue, StoreError> {
+    let requeued = put_into_lane(shared, webhook, id, origin, due).await?;
+    if !shared.looks_after(ShardId::of_webhook(webhook.as_u128())) {
+        match requeued {
+            Requeue::Queued(_) => tell_owner(shared, webhook, id, true).await?,
+            Requeue::Unfinished(_) => tell_owner(shared, webhook, id, false).await?,
+            Requeue::Unknown => {}
+        }
+    }
+    Ok(requeued)
+}
+
+async fn put_into_lane(
     shared: &Shared,
     webhook: WebhookId,
     id: EventId,

@@ -61,6 +61,11 @@ pub async fn settle(shared: &Shared, batch: Vec<Settle>, fencing: Fencing) -> Re
 type Groups = BTreeMap<(usize, WebhookIdBits, LaneClass), (u64, Call)>;
 
 async fn settle_in(shared: &Shared, shard: ShardId, settles: &[Settle], fencing: Fencing) -> Result<(), StoreError> {
+    let fence = if fencing == Fencing::Checked { shared.fence(shard) } else { Vec::new() };
+    if fencing == Fencing::Checked && shared.config.many_nodes && fence.is_empty() {
+        // Never this node's: an empty fence would let everything pass.
+        return Err(StoreError::Fenced { shards: shard.bit() });
+    }
     let mut groups = Groups::new();
     let mut rounds = HashMap::new();
     let mut counted = BTreeSet::new();
@@ -78,7 +83,6 @@ async fn settle_in(shared: &Shared, shard: ShardId, settles: &[Settle], fencing:
         }
     }
     let mut call = Call::new(shared.keys.base(shard));
-    let fence = if fencing == Fencing::Checked { shared.fence(shard) } else { Vec::new() };
     call.arg(&fence).number(groups.len() as u64).number(counted.len() as u64);
     for ((_, webhook, class), (number, _)) in &groups {
         call.arg(&lane_name(*webhook, *class)).number(*number);

@@ -25,6 +25,8 @@ pub struct Shared {
     /// Tells this process's appends from those of others.
     pub nonce: [u8; 8],
     fences: RwLock<Vec<Vec<u8>>>,
+    /// Bits of the shards that this process keeps tidy.
+    looked_after: AtomicU64,
     messages_before: AtomicU64,
     pub walk: Mutex<Option<Walk>>,
     pub commits: AtomicU64,
@@ -43,6 +45,7 @@ impl Shared {
             counts: Counts::default(),
             nonce: fastrand::u64(..).to_be_bytes(),
             fences: RwLock::new(vec![Vec::new(); ShardId::COUNT]),
+            looked_after: AtomicU64::new(0),
             messages_before: AtomicU64::new(0),
             walk: Mutex::default(),
             commits: AtomicU64::new(0),
@@ -65,13 +68,27 @@ impl Shared {
 
     pub fn set_fence(&self, shard: ShardId, owner: Option<&str>) {
         self.fences.write()[shard.index()] = owner.unwrap_or_default().as_bytes().to_vec();
+        match owner {
+            Some(_) => self.looked_after.fetch_or(shard.bit(), Relaxed),
+            None => self.looked_after.fetch_and(!shard.bit(), Relaxed),
+        };
     }
 
-    /// The shards this process looks after: those it has a fence for, or all when it has none.
+    /// The shard is another's from now on. The fence stays: settlements of before are refused as soon as there is a new owner.
+    pub fn let_go(&self, shard: ShardId) {
+        self.looked_after.fetch_and(!shard.bit(), Relaxed);
+    }
+
+    /// Whether this process is the shard's owner as far as it knows.
+    pub fn looks_after(&self, shard: ShardId) -> bool {
+        self.looked_after.load(Relaxed) & shard.bit() != 0 || !self.config.many_nodes
+    }
+
+    /// The shards this process looks after: those it has a fence for, or all when it has none and there are no others.
     pub fn looked_after(&self) -> Vec<ShardId> {
-        let fences = self.fences.read();
-        let owned: Vec<_> = ShardId::all().filter(|shard| !fences[shard.index()].is_empty()).collect();
-        if owned.is_empty() && !self.config.many_nodes { ShardId::all().collect() } else { owned }
+        let bits = self.looked_after.load(Relaxed);
+        let all = bits == 0 && !self.config.many_nodes;
+        ShardId::all().filter(|shard| all || bits & shard.bit() != 0).collect()
     }
 
     /// States of messages before this have expired.

@@ -27,6 +27,10 @@ enum Step {
     AppendUntold {
         key: u64,
     },
+    /// Stored among the retries by another node.
+    PutBackElsewhere {
+        key: u64,
+    },
     Restart,
 }
 
@@ -43,22 +47,22 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Rest),
         2 => Just(Step::Resume),
         1 => (0..4u64).prop_map(|key| Step::AppendUntold { key }),
+        1 => (0..4u64).prop_map(|key| Step::PutBackElsewhere { key }),
         1 => Just(Step::Restart),
     ]
 }
 
 fn run(steps: Vec<Step>, ordered: bool, single_key: bool) {
     let mut world = World::new(ordered, single_key);
+    let key_of = |key| match (single_key, ordered) {
+        (true, _) => 1,
+        (false, true) => key,
+        (false, false) => 0,
+    };
     for step in steps {
         match step {
             Step::Append { key, low, coalesce } => {
-                let key = if single_key {
-                    1
-                } else if ordered {
-                    key
-                } else {
-                    0
-                };
+                let key = key_of(key);
                 let class = if low && !ordered { LaneClass::Low } else { LaneClass::Live };
                 world.append(key, class, if ordered { 0 } else { coalesce });
             }
@@ -69,13 +73,8 @@ fn run(steps: Vec<Step>, ordered: bool, single_key: bool) {
             Step::Wait(ms) => world.now += ms,
             Step::Rest => world.lane.rest(),
             Step::Resume => world.lane.resume(),
-            Step::AppendUntold { key } => world.append_untold(if single_key {
-                1
-            } else if ordered {
-                key
-            } else {
-                0
-            }),
+            Step::AppendUntold { key } => world.append_untold(key_of(key)),
+            Step::PutBackElsewhere { key } => world.put_back_elsewhere(key_of(key)),
             Step::Restart => world.restart(),
         }
     }

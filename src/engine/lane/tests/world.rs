@@ -108,7 +108,18 @@ impl World {
         self.appended += 1;
         let entry = entry(self.now, order_key);
         self.store.insert(stored_at(&entry), entry);
-        self.lane.nudge();
+        self.lane.nudge(0);
+        self.carry_out();
+    }
+
+    /// Another node puts a finished delivery back, due now, and tells of it.
+    pub(super) fn put_back_elsewhere(&mut self, order_key: u64) {
+        self.now += 1;
+        self.appended += 1;
+        let class = LaneClass::Retry;
+        let entry = LaneEntry { class, origin: AttemptOrigin::Replay, attempts: 3, ..entry(self.now, order_key) };
+        self.store.insert(stored_at(&entry), entry);
+        self.lane.nudge(u64::MAX);
         self.carry_out();
     }
 
@@ -174,7 +185,9 @@ impl World {
                     self.flying.iter().all(|flying| flying.order_key != taken.order_key),
                     "two of one key in flight: {taken:?}"
                 );
-                let older = self.store.values().find(|e| e.order_key == taken.order_key && e.event < taken.event);
+                let by_hand = |e: &&LaneEntry| e.origin == AttemptOrigin::Replay;
+                let mut others = self.store.values().filter(|e| !by_hand(e));
+                let older = others.find(|e| e.order_key == taken.order_key && e.event < taken.event);
                 assert!(older.is_none(), "{taken:?} overtook {older:?}");
             }
             self.flying.push(taken);

@@ -50,11 +50,15 @@ impl Holdings {
             }
             self.wanted &= !shard.bit();
             let hold = &mut self.holds[shard.index()];
-            if let Hold::Held { owner, until } = hold {
-                let (owner, until) = (std::mem::take(owner), *until);
-                *hold = Hold::Parting { owner, until, release_at };
-                self.leases.revoke(shard);
-                lost.push(ClusterEvent::Lost(shard));
+            match hold {
+                Hold::Held { owner, until } => {
+                    let (owner, until) = (std::mem::take(owner), *until);
+                    *hold = Hold::Parting { owner, until, release_at };
+                    self.leases.revoke(shard);
+                    lost.push(ClusterEvent::Lost(shard));
+                }
+                Hold::Parting { release_at: patience, .. } => *patience = (*patience).min(release_at),
+                Hold::Nothing => {}
             }
         }
         lost

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -23,7 +23,8 @@ use crate::store::redis::{Notice, inspect};
 #[derive(Debug)]
 pub enum Command {
     HandedOver(ShardId),
-    Leave(oneshot::Sender<()>),
+    /// How long to wait for what is in flight, and whom to tell at the end.
+    Leave(Duration, oneshot::Sender<()>),
 }
 
 /// What can happen next.
@@ -103,12 +104,13 @@ impl Member {
                         next_tick = Instant::now();
                     }
                 }
-                Next::Asked(Some(Command::Leave(done))) => {
+                Next::Asked(Some(Command::Leave(patience, done))) => {
                     self.leaving.push(done);
                     let now = Instant::now();
-                    let lost = self.holdings.divide(&[], now + self.config.hand_over);
-                    self.pending.extend(lost);
-                    self.gives_up_at.get_or_insert(now + self.config.hand_over + self.config.lease / 2);
+                    let lost = self.holdings.divide(&[], now + patience);
+                    self.hand_on(lost);
+                    let gives_up_at = now + patience + self.config.lease / 2;
+                    self.gives_up_at = Some(self.gives_up_at.map_or(gives_up_at, |at| at.min(gives_up_at)));
                     next_tick = now;
                 }
                 Next::Ticked(done) => {
@@ -133,7 +135,7 @@ impl Member {
                             "leases ended without renewal: their deliveries stop here"
                         );
                     }
-                    self.pending.extend(lost);
+                    self.hand_on(lost);
                 }
                 Next::LookDue => {
                     next_look = Instant::now() + self.config.look_again;
@@ -208,7 +210,7 @@ impl Member {
             let gained = changes.iter().filter(|change| matches!(change, ClusterEvent::Gained(_))).count();
             let (lost, owned) = (changes.len() - gained, self.holdings.held());
             tracing::info!(nodes = self.peers.len(), gained, lost, owned, "shards have moved");
-            self.pending.extend(changes);
+            self.hand_on(changes);
         }
         if is_divided_anew {
             return now;
@@ -272,12 +274,24 @@ impl Member {
         }
     }
 
+    /// Hands on what has come and gone. What has gone is looked after by others.
+    fn hand_on(&mut self, changes: Vec<ClusterEvent>) {
+        for change in &changes {
+            if let ClusterEvent::Lost(shard) = change {
+                self.heartbeat.shared.let_go(*shard);
+            }
+        }
+        self.pending.extend(changes);
+    }
+
     fn noticed(&mut self, notice: Option<Notice>) {
         match notice {
             None => self.notices = None,
             Some(Notice::Connected) => self.tell(ClusterEvent::LookAgain),
             Some(Notice::Directory { version, .. }) => self.directory_is_at(version),
             Some(Notice::Wake(webhooks)) => self.pending.push_back(ClusterEvent::Wake(webhooks)),
+            Some(Notice::PutBack(webhook)) => self.tell(ClusterEvent::PutBack(webhook)),
+            Some(Notice::Hasten(webhook, event)) => self.tell(ClusterEvent::Hasten(webhook, event)),
         }
     }
 

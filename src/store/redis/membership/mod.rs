@@ -52,7 +52,7 @@ impl MembershipConfig {
     /// The defaults, under this name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        let (lease, hand_over) = (Duration::from_secs(5), Duration::from_secs(1));
+        let (lease, hand_over) = (Duration::from_secs(5), Duration::from_secs(3));
         Self { name: name.into(), address: None, lease, hand_over, look_again: Duration::from_secs(15) }
     }
 
@@ -129,9 +129,9 @@ impl Membership for RedisMembership {
         let _ended = self.commands.send(Command::HandedOver(shard));
     }
 
-    fn leave(&self) -> BoxFuture<'_, ()> {
+    fn leave(&self, patience: Duration) -> BoxFuture<'_, ()> {
         let (done, left) = oneshot::channel();
-        let _ended = self.commands.send(Command::Leave(done));
+        let _ended = self.commands.send(Command::Leave(patience, done));
         async move { left.await.unwrap_or_default() }.boxed()
     }
 

@@ -13,6 +13,16 @@ async fn two() -> (Tenancy, Arc<RedisStore>, Arc<RedisStore>) {
     (house, a, b)
 }
 
+/// Makes the node the owner of the shards of webhooks 1 and 2.
+async fn own(house: &Tenancy, node: &RedisStore) {
+    for shard in [1, 2].map(ShardId::of_webhook) {
+        let mut set = redis::cmd("SET");
+        set.arg(node.owner_key(shard)).arg("owner:1");
+        house.0.ask::<()>(&set).await;
+        node.set_fence(shard, Some("owner:1"));
+    }
+}
+
 fn one(millis: u64, number: u128) -> Vec<Append> {
     let id = event_id(millis, number);
     vec![append(event(id), &[entry(webhook(1), id)])]
@@ -20,7 +30,8 @@ fn one(millis: u64, number: u128) -> Vec<Append> {
 
 #[tokio::test]
 async fn what_is_appended_later_sorts_later_whatever_the_clocks_say() {
-    let (_house, a, b) = two().await;
+    let (house, a, b) = two().await;
+    own(&house, &b).await;
     assert_eq!(a.append(one(100, 9)).await.unwrap(), [Appended::New]);
     assert_eq!(b.append(one(90, 1)).await.unwrap(), [Appended::Late], "its clock is behind");
     assert_eq!(a.append(one(100, 10)).await.unwrap(), [Appended::Late], "another node came in between");
@@ -41,7 +52,8 @@ async fn what_is_appended_later_sorts_later_whatever_the_clocks_say() {
 
 #[tokio::test]
 async fn an_empty_lane_still_knows_how_far_it_was_read() {
-    let (_house, a, b) = two().await;
+    let (house, a, b) = two().await;
+    own(&house, &a).await;
     let read_past = appended(&*a, webhook(1), event_id(100, 1)).await;
     a.settle(vec![settle(read_past, Next::Delivered)]).await.unwrap();
     b.append(one(50, 1)).await.unwrap();
@@ -78,6 +90,7 @@ async fn a_deposed_owner_settles_nothing() {
 #[tokio::test]
 async fn an_append_that_failed_half_way_is_completed_when_it_comes_again() {
     let (house, a, _b) = two().await;
+    own(&house, &a).await;
     let id = event_id(0, 1);
     let with_client_id = |id| {
         let mut event = event(id);
@@ -132,8 +145,36 @@ async fn nodes_are_told_of_appends_to_their_shards_and_of_the_directory() {
 }
 
 #[tokio::test]
-async fn many_events_of_many_instances_keep_their_order() {
+async fn a_node_that_never_owned_a_shard_settles_nothing_there() {
     let (_house, a, _b) = two().await;
+    let waiting = appended(&*a, webhook(1), event_id(0, 1)).await;
+    let answer = a.settle(vec![settle(waiting, Next::Delivered)]).await;
+    let shard = ShardId::of_webhook(1);
+    assert!(matches!(answer, Err(StoreError::Fenced { shards }) if shards == shard.bit()), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_owner_is_told_of_what_others_put_back_or_want_hastened() {
+    let (house, a, b) = two().await;
+    own(&house, &a).await;
+    let (done, waits) =
+        (appended(&*a, webhook(1), event_id(0, 1)).await, appended(&*a, webhook(1), event_id(0, 2)).await);
+    a.settle(vec![settle(done, Next::Delivered)]).await.unwrap();
+    let mut told = a.listen();
+    assert_eq!(told.recv().await, Some(Notice::Connected));
+    for (entry, notice) in [(done, Notice::PutBack(webhook(1))), (waits, Notice::Hasten(webhook(1), waits.event))] {
+        b.requeue(webhook(1), entry.event, AttemptOrigin::Manual, at(9)).await.unwrap();
+        assert_eq!(told.recv().await, Some(notice));
+    }
+    a.requeue(webhook(1), waits.event, AttemptOrigin::Manual, at(9)).await.unwrap();
+    b.append(one(2, 1)).await.unwrap();
+    assert_eq!(told.recv().await, Some(Notice::Wake(vec![webhook(1)])), "not of its own doing");
+}
+
+#[tokio::test]
+async fn many_events_of_many_instances_keep_their_order() {
+    let (house, a, _b) = two().await;
+    own(&house, &a).await;
     let ids: Vec<_> = (0..2_000).map(|n| event_id(n / 10, u128::from(n))).collect();
     let batch = ids.iter().enumerate().map(|(n, id)| {
         let mut event = event(*id);
@@ -150,7 +191,8 @@ async fn many_events_of_many_instances_keep_their_order() {
 
 #[tokio::test]
 async fn an_entry_is_settled_by_its_place_whatever_else_its_owner_changed() {
-    let (_house, a, _b) = two().await;
+    let (house, a, _b) = two().await;
+    own(&house, &a).await;
     let keyed = LaneEntry { order_key: 7, ..entry(webhook(1), event_id(0, 1)) };
     a.append(vec![append(event(keyed.event), &[keyed])]).await.unwrap();
     a.settle(vec![settle(keyed, Next::Dead(crate::domain::DeadReason::Gone))]).await.unwrap();

@@ -18,7 +18,7 @@ async fn a_node_that_joins_or_leaves_moves_only_its_own_shards() {
     let c = Node::join(&server, "c").await;
     divided(&[&a, &b, &c]).await;
     let (kept, went) = (a.owned(), b.owned());
-    b.member.leave().await;
+    b.member.leave(Duration::from_millis(300)).await;
     assert_eq!(b.owned(), []);
     divided(&[&a, &c]).await;
     assert!(kept.iter().all(|shard| a.owned().contains(shard)));

@@ -118,7 +118,7 @@ async fn leaving_takes_a_bounded_time_also_without_redis() {
     divided(&[&a]).await;
     server.kill();
     let began = Instant::now();
-    a.member.leave().await;
+    a.member.leave(Duration::from_millis(300)).await;
     assert!(began.elapsed() < LEASE * 2 && a.owned().is_empty());
-    a.member.leave().await;
+    a.member.leave(Duration::from_millis(300)).await;
 }
