@@ -142,9 +142,9 @@ async fn work(
             }
             tokio::time::sleep(BACK_OFF).await;
         }
-        let given_up = event.accepted.is_none();
+        let is_over = event.accepted.is_none();
         all.push(event);
-        if given_up {
+        if is_over {
             break;
         }
     }
