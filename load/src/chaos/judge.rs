@@ -150,9 +150,8 @@ pub fn worst_windows(arrivals: &[Arrival]) -> (Window, Window) {
 
 /// Between `begun` and `ended`, the longest time without a first acknowledgement of one webhook: nanoseconds, and whose.
 ///
-/// What lies before `begun` does not count; a silence that goes on after `ended` counts as long as it lasts, up to `over`, when
-/// the last event was sent.
-pub fn longest_silence(firsts: &Firsts, webhooks: usize, begun: u64, ended: u64, over: u64) -> (u64, usize) {
+/// What lies before `begun` or after `ended` does not count: a silence over several faults is cut at each.
+pub fn longest_silence(firsts: &Firsts, webhooks: usize, begun: u64, ended: u64) -> (u64, usize) {
     let mut times = vec![Vec::new(); webhooks];
     for ((webhook, _), at) in firsts {
         times[*webhook].push(*at);
@@ -160,13 +159,10 @@ pub fn longest_silence(firsts: &Firsts, webhooks: usize, begun: u64, ended: u64,
     let mut longest = (0, 0);
     for (webhook, times) in times.iter_mut().enumerate().filter(|(webhook, _)| Sort::of(*webhook).is_prompt()) {
         times.sort_unstable();
-        let (mut last, ended) = (begun, ended.min(over));
-        for at in times.iter().copied().filter(|at| *at > begun).chain([over]) {
-            longest = longest.max((at.min(over).saturating_sub(last), webhook));
+        let mut last = begun;
+        for at in times.iter().copied().filter(|at| (begun..ended).contains(at)).chain([ended]) {
+            longest = longest.max((at - last, webhook));
             last = at;
-            if at >= ended {
-                break;
-            }
         }
     }
     longest
@@ -250,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_lasts_until_the_next_acknowledgement_and_not_beyond_the_load() {
+    fn a_silence_lasts_until_the_next_acknowledgement_or_the_end_of_the_phase() {
         let at = |times: &[u64]| (0..).zip(times).map(|(number, at)| ((0, number), *at)).collect::<Firsts>();
-        assert_eq!(longest_silence(&at(&[5, 12, 30, 31, 33]), 1, 10, 20, 100), (18, 0));
-        assert_eq!(longest_silence(&at(&[5, 12]), 1, 10, 20, 40), (28, 0));
-        assert_eq!(longest_silence(&at(&[]), 1, 10, 20, 15), (5, 0));
+        assert_eq!(longest_silence(&at(&[5, 12, 30, 31, 33]), 1, 10, 50), (18, 0));
+        assert_eq!(longest_silence(&at(&[5, 12, 30]), 1, 10, 20), (8, 0));
+        assert_eq!(longest_silence(&at(&[]), 1, 10, 20), (10, 0));
     }
 }

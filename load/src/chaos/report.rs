@@ -151,7 +151,7 @@ impl Report {
                 failed,
                 longest_ingest: seconds(longest_ingest.unwrap_or_default()),
                 longest_silence: seconds(
-                    judge::longest_silence(&firsts, webhooks, phase.begun, until, run.load_ended).0,
+                    judge::longest_silence(&firsts, webhooks, phase.begun, until.min(run.load_ended)).0,
                 ),
                 median_prompt,
                 slowest_prompt,

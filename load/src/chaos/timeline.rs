@@ -63,8 +63,8 @@ pub struct Played {
 pub fn play(program: &Path, folder: &Path, args: &ClusterArgs, planned: &[Planned]) -> anyhow::Result<Played> {
     let receivers = Receivers::start(args.instances * SORTS.len())?;
     let mut cluster = Cluster::start(program, folder, args.appendfsync)?;
-    // Twice what is sent, so that a lane catches up after a fault while its limit is felt.
-    let limit = (2.0 * args.rate / args.instances as f64 * PERIOD_MS as f64 / 1_000.0).ceil() as u64;
+    // Less than what is sent: the lane is at its limit all the time, also when another node takes it over.
+    let limit = (0.85 * args.rate / args.instances as f64 * PERIOD_MS as f64 / 1_000.0).ceil() as u64;
     let instances = cluster.set_up(args.instances, limit, &receivers).context("setting up")?;
     let logs: Vec<PathBuf> = cluster.nodes.iter().map(super::node::Node::log).collect();
     let mut failures = Vec::new();
