@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use actix_web::{FromRequest, HttpRequest, dev};
+use futures_util::future::{Either, LocalBoxFuture};
 
 use super::auth::identity;
 use super::error::ApiError;
@@ -72,14 +73,34 @@ fn webhook(request: &HttpRequest) -> Result<WebhookAccess, ApiError> {
     Ok(WebhookAccess { instance, webhook })
 }
 
+/// At once, or after a look at what other processes have changed.
+pub type Found<T> = Either<Ready<Result<T, ApiError>>, LocalBoxFuture<'static, Result<T, ApiError>>>;
+
+/// Finds what `request` names. What is not known may have been made on another node a moment ago: before 401 or 404 is answered, the
+/// store is asked whether the directory has changed.
+pub fn find<T: 'static>(request: &HttpRequest, look: fn(&HttpRequest) -> Result<T, ApiError>) -> Found<T> {
+    match look(request) {
+        Err(missing @ (ApiError::NotFound(_) | ApiError::Unauthorized(_))) => {
+            let request = request.clone();
+            let again = async move {
+                let directory = &ApiState::of(&request)?.directory;
+                let has_looked = directory.is_shared() && directory.catch_up().await.unwrap_or(false);
+                if has_looked { look(&request) } else { Err(missing) }
+            };
+            Either::Right(Box::pin(again))
+        }
+        found => Either::Left(ready(found)),
+    }
+}
+
 macro_rules! extractor {
     ($access:ty, $find:ident) => {
         impl FromRequest for $access {
             type Error = ApiError;
-            type Future = Ready<Result<Self, ApiError>>;
+            type Future = Found<Self>;
 
             fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
-                ready($find(request))
+                find(request, $find)
             }
         }
     };

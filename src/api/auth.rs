@@ -14,9 +14,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
-use std::future::{Ready, ready};
 use subtle::ConstantTimeEq;
 
+use super::access::{Found, find};
 use super::error::ApiError;
 use super::state::ApiState;
 use crate::directory::Directory;
@@ -204,10 +204,10 @@ fn token_of(request: &HttpRequest) -> Option<&str> {
 
 impl FromRequest for Identity {
     type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
+    type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
-        ready(identity(request))
+        find(request, identity)
     }
 }
 

@@ -4,6 +4,8 @@
 //!   also when the caller goes away in the middle of it.
 //! - Changes are made one at a time; [`Directory::transact`] decides on what is there and writes without a gap between the two.
 //! - Reads never wait for the store. [`Directory::route`] is one look into a map for an instance that was asked for before.
+//! - Where other processes change the store's directory too, [`Directory::reload`] takes their changes over, and a version tells whether
+//!   there are any: before each change, and when somebody asks for what is not known ([`Directory::catch_up`]).
 //! - Nothing outlives its owner: deleting a business deletes its instances, deleting either deletes its webhooks.
 
 mod change;
@@ -11,6 +13,7 @@ mod records;
 mod route;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc};
@@ -37,12 +40,16 @@ struct Inner {
     /// Held from the decision to the last subscriber told.
     writing: Arc<AsyncMutex<()>>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<Changed>>>,
+    /// Of what is in memory; see [`Store::directory_version`].
+    version: Mutex<Option<u64>>,
+    looked_at: Mutex<Instant>,
 }
 
 impl Directory {
     /// # Errors
     /// When the store cannot be read.
     pub async fn load(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let version = store.directory_version().await?;
         let records = Records::from_stored(store.directory().await?);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -51,6 +58,8 @@ impl Directory {
                 routes: Routes::default(),
                 writing: Arc::default(),
                 subscribers: Mutex::default(),
+                version: Mutex::new(version),
+                looked_at: Mutex::new(Instant::now()),
             }),
         })
     }
@@ -131,6 +140,9 @@ impl Directory {
         decide: impl FnOnce(&Records) -> Result<(Vec<DirectoryChange>, T), E>,
     ) -> Result<T, E> {
         let turn = Arc::clone(&self.inner.writing).lock_owned().await;
+        if self.is_shared() {
+            self.inner.take_over_changes().await?;
+        }
         let (changes, answer) = self.read(|records| {
             decide(records).map(|(changes, answer)| (change::with_cascades(records, changes), answer))
         })?;
@@ -147,6 +159,7 @@ impl Directory {
         let commit = tokio::spawn(async move {
             inner.store.change_directory(changes.clone()).await?;
             inner.publish(changes);
+            inner.note_own_change().await;
             drop(turn);
             Ok(())
         });
@@ -157,18 +170,35 @@ impl Directory {
         }
     }
 
-    /// Takes over what other nodes have changed in the store, and tells subscribers of it.
+    /// Takes over what other processes have changed in the store, and tells subscribers of it.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn reload(&self) -> Result<(), StoreError> {
         let _turn = self.inner.writing.lock().await;
-        let stored = self.inner.store.directory().await?;
-        let changes = self.read(|records| change::difference(records, stored));
-        if !changes.is_empty() {
-            self.inner.publish(changes);
+        self.inner.take_over_changes().await
+    }
+
+    /// Whether other processes may change the store's directory too.
+    pub fn is_shared(&self) -> bool {
+        self.inner.version.lock().is_some()
+    }
+
+    /// As [`Self::reload`], for callers that miss something: those who come while one looks share what it finds. Answers whether
+    /// the store was looked at; without other processes it need not be.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn catch_up(&self) -> Result<bool, StoreError> {
+        let missed_at = Instant::now();
+        if !self.is_shared() {
+            return Ok(false);
         }
-        Ok(())
+        let _turn = self.inner.writing.lock().await;
+        if *self.inner.looked_at.lock() < missed_at {
+            self.inner.take_over_changes().await?;
+        }
+        Ok(true)
     }
 
     /// Reads, changes and writes one webhook without a lost update; `None` when it does not exist.
@@ -227,6 +257,33 @@ impl Directory {
 }
 
 impl Inner {
+    /// Only while `writing` is held.
+    async fn take_over_changes(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let version = self.store.directory_version().await?;
+        if version.is_none() || version != *self.version.lock() {
+            let stored = self.store.directory().await?;
+            let changes = change::difference(&self.records.read(), stored);
+            if !changes.is_empty() {
+                self.publish(changes);
+            }
+            *self.version.lock() = version;
+        }
+        *self.looked_at.lock() = began;
+        Ok(())
+    }
+
+    /// A change of one's own need not be read back, unless others have made changes meanwhile.
+    async fn note_own_change(&self) {
+        let before = *self.version.lock();
+        if let Some(before) = before
+            && let Ok(Some(now)) = self.store.directory_version().await
+            && now == before + 1
+        {
+            *self.version.lock() = Some(now);
+        }
+    }
+
     fn publish(&self, changes: Vec<DirectoryChange>) {
         let mut told = Vec::new();
         {

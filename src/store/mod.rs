@@ -320,6 +320,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn directory(&self) -> StoreFuture<'_, DirectoryRecords>;
     /// Durable as an append, all or none.
     fn change_directory(&self, changes: Vec<DirectoryChange>) -> StoreFuture<'_, ()>;
+    /// Rises with each change of the directory by any process; `None`: nobody else changes it.
+    fn directory_version(&self) -> StoreFuture<'_, Option<u64>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// A small value of the process as a whole, e.g. the key that signs instance tokens.
     fn setting(&self, name: &'static str) -> StoreFuture<'_, Option<Vec<u8>>>;
     fn put_setting(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, ()>;

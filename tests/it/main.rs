@@ -21,6 +21,7 @@ mod delivery;
 mod disk;
 mod files;
 mod growth;
+mod health;
 mod isolation;
 mod main_job;
 mod order;

@@ -227,6 +227,10 @@ impl Store for RedisStore {
         self.with(read::directory)
     }
 
+    fn directory_version(&self) -> StoreFuture<'_, Option<u64>> {
+        self.with(|shared| async { read::directory_version(shared).await.map(Some) })
+    }
+
     fn change_directory(&self, changes: Vec<DirectoryChange>) -> StoreFuture<'_, ()> {
         self.with(|shared| async move { operate::change_directory(shared, &changes).await })
     }

@@ -253,6 +253,15 @@ pub async fn directory(shared: &Shared) -> Result<DirectoryRecords, StoreError> 
     Ok(records)
 }
 
+pub async fn directory_version(shared: &Shared) -> Result<u64, StoreError> {
+    let mut read = cmd("GET");
+    read.arg(format!("{}version", shared.keys.directory()));
+    match shared.link.run(&read).await? {
+        redis::Value::Nil => Ok(0),
+        version => number(&version),
+    }
+}
+
 pub async fn setting(shared: &Shared, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let mut read = cmd("HGET");
     read.arg(format!("{}settings", shared.keys.directory())).arg(name);

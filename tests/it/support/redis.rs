@@ -1,5 +1,6 @@
-//! A real Redis with persistence, for nodes that share it.
+//! A real `redis-server` of the test's own, reached by a socket in its folder.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -8,38 +9,57 @@ use tempfile::TempDir;
 use super::deadline::until_true;
 use super::pombo::{Pombo, Setup};
 
-/// A Redis of the test's own, reached by a socket in its folder.
+const START: Duration = Duration::from_secs(20);
+
+/// See the module. Killed when dropped.
 #[derive(Debug)]
 pub struct Redis {
     server: Child,
     folder: TempDir,
+    arguments: Vec<String>,
 }
 
 impl Redis {
-    pub async fn start() -> Self {
+    /// With an append-only file, and `more` arguments.
+    pub async fn start(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut command = Command::new("redis-server");
-        command.current_dir(folder.path()).args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
-        command.args(["--appendonly", "yes"]).stdin(Stdio::null()).stdout(Stdio::null());
-        let server = command.spawn().expect("this test needs redis-server in the PATH: make test installs it");
-        let redis = Self { server, folder };
-        let socket = redis.folder.path().join("redis.sock");
-        until_true("Redis opens its socket", Duration::from_secs(20), async || {
-            (std::os::unix::net::UnixStream::connect(&socket).is_ok(), socket.display().to_string())
-        })
-        .await;
+        let arguments: Vec<_> = more.iter().map(ToString::to_string).collect();
+        let redis = Self { server: spawn(&folder, &arguments), folder, arguments };
+        redis.until_open().await;
         redis
     }
 
-    /// A running node that keeps everything here.
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// A node of the cluster around it.
     pub async fn node(&self) -> Pombo {
         self.node_with(Setup::default()).await
     }
 
     pub async fn node_with(&self, setup: Setup) -> Pombo {
-        let url = format!("unix://{}", self.folder.path().join("redis.sock").display());
-        setup.set("POMBO_REDIS_URL", &url).start().await
+        setup.set("POMBO_REDIS_URL", &self.url()).start().await
     }
+
+    async fn until_open(&self) {
+        let socket = self.socket();
+        until_true("Redis opens its socket", START, async || {
+            (std::os::unix::net::UnixStream::connect(&socket).is_ok(), socket.display().to_string())
+        })
+        .await;
+    }
+}
+
+fn spawn(folder: &TempDir, arguments: &[String]) -> Child {
+    let mut command = Command::new("redis-server");
+    command.current_dir(folder.path()).args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
+    command.args(["--appendonly", "yes"]).args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command.spawn().expect("this test needs redis-server in the PATH: make test installs it")
 }
 
 impl Drop for Redis {
