@@ -84,6 +84,8 @@ pub struct Report {
     pub limit: u64,
     pub worst_window: Window,
     pub worst_window_but_jitter: Window,
+    /// When that one begins, seconds of the run.
+    pub worst_window_at: f64,
     /// How long before its repetition the oldest one had been acknowledged, seconds.
     pub oldest_repeat: f64,
     pub balancer: Counted,
@@ -176,6 +178,7 @@ impl Report {
             limit: run.limit,
             worst_window,
             worst_window_but_jitter,
+            worst_window_at: seconds(worst_window_but_jitter.begins.saturating_sub(run.load_begun)),
             oldest_repeat: seconds(oldest_repeat),
             balancer: run.balancer.clone(),
             phases,
@@ -227,9 +230,10 @@ impl Report {
                 "rate limit",
                 window <= self.limit,
                 format!(
-                    "at most {window} requests in {} ms ({full} in {PERIOD_MS} ms at arrival), the limit is {}",
+                    "at most {window} requests in {} ms ({full} in {PERIOD_MS} ms at arrival), the limit is {}; the fullest at {:.2} s",
                     PERIOD_MS - WINDOW_TOLERANCE_MS,
-                    self.limit
+                    self.limit,
+                    self.worst_window_at
                 ),
             ),
             (
