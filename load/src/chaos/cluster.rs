@@ -76,6 +76,14 @@ impl Cluster {
         Ok(made)
     }
 
+    /// After a fault that did not go as it should: the next ones find a whole cluster.
+    pub fn start_what_is_down(&mut self) -> anyhow::Result<()> {
+        if self.redis.is_down() {
+            self.redis.start_again()?;
+        }
+        self.nodes.iter_mut().try_for_each(|node| if node.is_down() { node.start() } else { Ok(()) })
+    }
+
     /// # Errors
     /// When a node has ended that nobody ended.
     pub fn must_run(&mut self) -> anyhow::Result<()> {

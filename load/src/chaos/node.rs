@@ -94,6 +94,11 @@ impl Node {
         Ok(())
     }
 
+    /// Whether it was ended, or has ended by itself.
+    pub fn is_down(&mut self) -> bool {
+        self.must_run().is_err()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process = None;

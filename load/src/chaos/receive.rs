@@ -1,10 +1,11 @@
 //! The receivers of all webhooks, on a thread of their own: every request is written down with its time.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use std::collections::HashSet;
+use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -15,7 +16,7 @@ use crate::receive::Inbox;
 use crate::wire::Request;
 
 /// A request that came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Arrival {
     /// Of the monotonic clock.
     pub at: u64,

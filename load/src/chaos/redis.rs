@@ -72,6 +72,10 @@ impl Redis {
         Ok(())
     }
 
+    pub const fn is_down(&self) -> bool {
+        self.process.is_none()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process = None;

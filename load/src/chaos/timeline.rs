@@ -95,6 +95,7 @@ pub fn play(program: &Path, folder: &Path, args: &ClusterArgs, planned: &[Planne
         let healed = clock::now();
         let ended_within = ended_within.unwrap_or_else(|error| {
             failures.push(format!("{error:#}"));
+            failures.extend(cluster.start_what_is_down().err().map(|error| format!("{error:#}")));
             None
         });
         phases.push(Phase { name, planned: Some(*fault), begun, healed, ended_within });
@@ -112,6 +113,8 @@ pub fn play(program: &Path, folder: &Path, args: &ClusterArgs, planned: &[Planne
     let ledger = receivers.ledger();
     let (arrivals, strange, unsigned) = (ledger.arrivals.clone(), ledger.strange, ledger.unsigned);
     drop(ledger);
+    // For whoever wants to look closer at a run that is kept.
+    std::fs::write(folder.join("ledgers.json"), serde_json::to_vec(&(load_begun, &sent, &arrivals))?)?;
     let lost = judge::lost(&sent, &judge::firsts(&arrivals));
     let told = lost.iter().take(TOLD).map(|lost| timeline(&cluster, &instances, lost)).collect();
     let balancer = cluster.balancer.counted()?.since(&before);
