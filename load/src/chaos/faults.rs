@@ -54,6 +54,11 @@ impl Fault {
         matches!(self, Self::Kill | Self::Stop | Self::Roll)
     }
 
+    /// Whether nothing can go on before it is over; the others have nodes that can.
+    pub const fn stops_all(self) -> bool {
+        matches!(self, Self::Redis | Self::RedisKill)
+    }
+
     /// Whether a process loses what it had in memory, or its leases.
     pub const fn may_repeat(self) -> bool {
         !matches!(self, Self::Roll)
@@ -83,7 +88,8 @@ pub fn plan(kinds: &[Fault], count: usize, nodes: usize, seed: u64) -> Vec<Plann
             let millis = match fault {
                 Fault::Kill => dice.u64(200..3_000),
                 Fault::Stop => LEASE.as_millis() as u64 + dice.u64(1_000..3_000),
-                Fault::Redis | Fault::RedisKill => dice.u64(100..2_000),
+                // Sometimes longer than a lease: then nobody owns anything until it is back.
+                Fault::Redis | Fault::RedisKill => dice.u64(100..7_000),
                 Fault::Roll => 0,
             };
             planned.push(Planned {
