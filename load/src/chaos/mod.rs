@@ -44,12 +44,12 @@ pub struct ClusterArgs {
     /// Events a second, each for five webhooks
     #[arg(long, default_value_t = 200.0)]
     pub rate: f64,
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = at_least_one)]
     pub instances: usize,
     /// Of each instance
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=99_999))]
     pub chats: u64,
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 48, value_parser = at_least_one)]
     pub connections: usize,
     #[arg(long, value_enum, default_value_t = Appendfsync::Everysec)]
     pub appendfsync: Appendfsync,
@@ -80,6 +80,10 @@ pub struct ChaosArgs {
 pub struct RollArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a number from 1 on".to_owned())
 }
 
 /// A fault has this much time to heal before the next, at least.

@@ -74,7 +74,8 @@ pub fn play(program: &Path, folder: &Path, args: &ClusterArgs, planned: &[Planne
         instances: instances.iter().map(|instance| instance.id.clone()).collect(),
         chats: args.chats,
         rate: args.rate,
-        connections: args.connections,
+        // Each chat belongs to one connection.
+        connections: args.connections.min(args.instances * args.chats as usize),
     };
     let producer = Producer::start(order)?;
     let load_begun = producer.begun;
