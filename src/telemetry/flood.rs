@@ -14,7 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 /// Lines of one place within [`WHILE`].
-const LINES: u32 = 5;
+const LINES: u32 = 3;
 const WHILE: Duration = Duration::from_secs(10);
 /// Of the layer's own lines, which are not counted.
 const TARGET: &str = "pombo::log";
