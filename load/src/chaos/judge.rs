@@ -8,6 +8,7 @@
 //! - *Silence*: the time between two first acknowledgements of a webhook, while events were being sent.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -16,7 +17,10 @@ use super::receive::Arrival;
 use super::webhooks::{PERIOD_MS, SORTS, Sort};
 
 /// Arrivals are later than starts by what the way takes, each by another time: windows are also counted this much shorter.
-pub const WINDOW_TOLERANCE_MS: u64 = 150;
+const WINDOW_TOLERANCE_MS: u64 = 150;
+/// A busy machine delays some starts and not others; a stall that was seen makes them shorter still, but by no more than this. A
+/// limit that is given anew at a take-over shows in any window: twice the limit goes at once.
+const MAX_STALL_MS: u64 = 500;
 
 /// First acknowledgement of each delivery, by webhook and number.
 pub type Firsts = HashMap<(usize, u64), u64>;
@@ -143,9 +147,9 @@ pub fn worst_window(arrivals: &[Arrival], millis: u64) -> Window {
     worst
 }
 
-/// The worst window as the limit means it, and one that jitter of arrivals cannot have filled.
-pub fn worst_windows(arrivals: &[Arrival]) -> (Window, Window) {
-    (worst_window(arrivals, PERIOD_MS), worst_window(arrivals, PERIOD_MS - WINDOW_TOLERANCE_MS))
+/// The length of a window that jitter of arrivals cannot have filled, on a machine that stood still for so long at most.
+pub fn window_but_jitter_ms(longest_stall: Duration) -> u64 {
+    PERIOD_MS - WINDOW_TOLERANCE_MS - (longest_stall.as_millis() as u64).min(MAX_STALL_MS)
 }
 
 /// Between `begun` and `ended`, the longest time without a first acknowledgement of one webhook: nanoseconds, and whose.

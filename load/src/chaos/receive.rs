@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
@@ -35,6 +35,8 @@ pub struct Ledger {
     pub strange: u64,
     /// Requests without the three headers of Standard Webhooks.
     pub unsigned: u64,
+    /// The longest that this thread was kept from running: arrivals may be noted so much late, and requests leave so much late.
+    pub longest_stall: Duration,
     seen: HashSet<(usize, u64)>,
 }
 
@@ -73,6 +75,7 @@ impl Receivers {
 
 async fn listen(listener: std::net::TcpListener, ledger: &Arc<Mutex<Ledger>>, webhooks: usize) -> std::io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    tokio::spawn(note_stalls(Arc::clone(ledger)));
     loop {
         let (stream, _) = listener.accept().await?;
         let ledger = Arc::clone(ledger);
@@ -80,6 +83,18 @@ async fn listen(listener: std::net::TcpListener, ledger: &Arc<Mutex<Ledger>>, we
             // A sender that goes ends its connection.
             let _ended = serve(stream, &ledger, webhooks).await;
         });
+    }
+}
+
+/// Sleeps shortly, again and again, and looks how much longer it took.
+async fn note_stalls(ledger: Arc<Mutex<Ledger>>) {
+    const SHORTLY: Duration = Duration::from_millis(10);
+    loop {
+        let begun = Instant::now();
+        tokio::time::sleep(SHORTLY).await;
+        let stall = begun.elapsed().saturating_sub(SHORTLY);
+        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.longest_stall = ledger.longest_stall.max(stall);
     }
 }
 

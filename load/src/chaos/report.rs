@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::balancer::Counted;
 use super::faults::Planned;
-use super::judge::{self, Lost, Repeat, Swap, WINDOW_TOLERANCE_MS, Window};
+use super::judge::{self, Lost, Repeat, Swap, Window};
 use super::logs::{self, Lines};
 use super::redis::Appendfsync;
 use super::table;
@@ -85,6 +85,9 @@ pub struct Report {
     pub settled_after: f64,
     pub limit: u64,
     pub worst_window: Window,
+    /// Length of the window that the limit is held against: the period without what jitter and the longest stall may take.
+    pub window_but_jitter_ms: u64,
+    pub longest_stall_ms: u64,
     pub worst_window_but_jitter: Window,
     /// When that one begins, seconds of the run.
     pub worst_window_at: f64,
@@ -169,7 +172,9 @@ impl Report {
             }
         };
         let phases: Vec<PhaseReport> = run.phases.iter().enumerate().map(phase).collect();
-        let (worst_window, worst_window_but_jitter) = judge::worst_windows(&run.arrivals);
+        let window_but_jitter_ms = judge::window_but_jitter_ms(run.longest_stall);
+        let worst_window = judge::worst_window(&run.arrivals, PERIOD_MS);
+        let worst_window_but_jitter = judge::worst_window(&run.arrivals, window_but_jitter_ms);
         let oldest_repeat = repeats.iter().map(|repeat| repeat.again - repeat.first).max().unwrap_or_default();
         let mut report = Self {
             asked,
@@ -183,6 +188,8 @@ impl Report {
             settled_after: seconds(run.settled.saturating_sub(run.load_ended)),
             limit: run.limit,
             worst_window,
+            window_but_jitter_ms,
+            longest_stall_ms: run.longest_stall.as_millis() as u64,
             worst_window_but_jitter,
             worst_window_at: seconds(worst_window_but_jitter.begins.saturating_sub(run.load_begun)),
             oldest_repeat: seconds(oldest_repeat),
@@ -238,9 +245,7 @@ impl Report {
                 window <= self.limit,
                 format!(
                     "at most {window} requests in {} ms ({full} in {PERIOD_MS} ms at arrival), the limit is {}; the fullest at {:.2} s",
-                    PERIOD_MS - WINDOW_TOLERANCE_MS,
-                    self.limit,
-                    self.worst_window_at
+                    self.window_but_jitter_ms, self.limit, self.worst_window_at
                 ),
             ),
             (

@@ -45,6 +45,7 @@ pub struct Played {
     pub arrivals: Vec<Arrival>,
     pub strange: u64,
     pub unsigned: u64,
+    pub longest_stall: Duration,
     pub phases: Vec<Phase>,
     pub load_begun: u64,
     pub load_ended: u64,
@@ -113,6 +114,7 @@ pub fn play(program: &Path, folder: &Path, args: &ClusterArgs, planned: &[Planne
     failures.extend(cluster.must_run().err().map(|error| format!("{error:#}")));
     let ledger = receivers.ledger();
     let (arrivals, strange, unsigned) = (ledger.arrivals.clone(), ledger.strange, ledger.unsigned);
+    let longest_stall = ledger.longest_stall;
     drop(ledger);
     // For whoever wants to look closer at a run that is kept.
     std::fs::write(folder.join("ledgers.json"), serde_json::to_vec(&(load_begun, &sent, &arrivals))?)?;
@@ -128,6 +130,7 @@ pub fn play(program: &Path, folder: &Path, args: &ClusterArgs, planned: &[Planne
         arrivals,
         strange,
         unsigned,
+        longest_stall,
         phases,
         load_begun,
         load_ended,
