@@ -1,7 +1,9 @@
 //! What the writer is asked for, and the commit that answers many such requests at once.
 
+use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
+use super::recent::Recent;
 use super::stage::Stage;
 use super::tables::Tables;
 use crate::domain::{AttemptOrigin, EventId, Timestamp, WebhookId};
@@ -67,8 +69,14 @@ pub struct Commit<'t> {
 }
 
 impl<'t> Commit<'t> {
-    pub fn new(tables: &'t Tables) -> Self {
-        Self { stage: Stage::new(tables), replies: Vec::new(), needs_sync: false, spoilt: None, is_alone: false }
+    pub fn new(tables: &'t Tables, recent: &'t RwLock<Recent>) -> Self {
+        Self {
+            stage: Stage::new(tables, recent),
+            replies: Vec::new(),
+            needs_sync: false,
+            spoilt: None,
+            is_alone: false,
+        }
     }
 
     pub fn has_room_for(&self, op: &Op) -> bool {
