@@ -6,13 +6,14 @@ LOAD_RUNS ?= 5
 LOAD_SCENARIOS ?= fanout-1 fanout-10 fanout-100 one-dead-in-100
 
 .NOTPARALLEL:
-.PHONY: help run demo test needs unit benches schemathesis containers dashboards load load-build load-smoke fmt lint doc
+.PHONY: help run demo test needs unit benches schemathesis containers dashboards load load-build load-smoke chaos fmt lint doc
 
 help:
 	@echo 'make run    serve on 127.0.0.1:8080; receivers on this machine are allowed'
 	@echo 'make demo   engine, receivers and traffic in one process, for 20 seconds'
 	@echo 'make test   everything: installs what tests need, then runs them all'
 	@echo 'make load   speed: the floor of this machine, then LOAD_SCENARIOS, each LOAD_RUNS times; reports in load/results'
+	@echo 'make chaos  three replicas on Redis behind a balancer, rolled, then under faults; CHAOS_ARGS="--seed 7"; reports in load/results'
 	@echo 'make fmt    format'
 	@echo 'make lint   format check and clippy, warnings are errors'
 	@echo 'make doc    documentation of the code, in target/doc'
@@ -63,6 +64,7 @@ schemathesis:
 # What is in docker/, by linters and by the programs that read it; no container engine is needed.
 containers:
 	@POMBO=$(TARGET)/debug/pombo tests/containers/run.sh
+
 # Boards, rules and runbook agree, stories of alerts go as told, and every query has data from running engines.
 dashboards:
 	@[ -x $(TARGET)/debug/pombo ] || $(CARGO) build --bin pombo
@@ -82,6 +84,12 @@ load: load-build
 # A few seconds of everything small: counts, not times. `make unit` runs it too, on the tests' build.
 load-smoke: load-build
 	$(TARGET)/release/pombo-load run load/scenarios/smoke.toml --out $(TARGET)/load
+
+# What several replicas promise, counted while they are rolled, killed and stopped, and while Redis goes and comes.
+chaos: needs load-build
+	@status=0; for run in roll 'chaos $(CHAOS_ARGS)' 'chaos --appendfsync always $(CHAOS_ARGS)'; do \
+		$(TARGET)/release/pombo-load $$run || status=1; \
+	done; exit $$status
 
 fmt:
 	$(CARGO) fmt --all

@@ -6,6 +6,7 @@
 //! - Each run measures the machine's floor first, so that a busy machine shows in the ratio's divisor too.
 
 mod api;
+mod chaos;
 mod client;
 mod clock;
 mod engine;
@@ -45,6 +46,10 @@ enum Command {
     Floor(floor::FloorArgs),
     /// Run a scenario against an engine started for it
     Run(run::RunArgs),
+    /// Three replicas on one Redis behind a balancer, under load, while one thing after another fails
+    Chaos(chaos::ChaosArgs),
+    /// The same cluster, and each replica restarted gracefully in turn: nothing may be lost, repeated or refused
+    Roll(chaos::RollArgs),
     /// Serve as the receivers of all webhooks; used by `run`
     Receive(receive::ReceiveArgs),
     /// Send the events of a plan; used by `run`
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Floor(args) => floor::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
+        Command::Roll(args) => chaos::roll(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Generate { plan, result } => generate::run(&plan, &result),
     };

@@ -40,11 +40,14 @@ impl Process {
         Ok(true)
     }
 
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.0), signal)?)
+    }
+
     /// Asks it to end, waits, and says how long it took.
     pub fn end(mut self, patience: Duration) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let pid = Pid::from_child(&self.0);
-        kill_process(pid, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         while !self.has_ended()? {
             ensure!(begun.elapsed() < patience, "process {} did not end within {patience:?}", self.pid());
             clock::pause(LOOK_EVERY);

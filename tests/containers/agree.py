@@ -91,9 +91,6 @@ def every_mounted_file_is_there():
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             path = DOCKER / source
-            # The boards are a part of their own.
-            if source.startswith("../dashboards") and not (ROOT / "dashboards").exists():
-                continue
             if source.startswith(".") and not path.exists():
                 yield f"{place}: {source} is not there"
 

@@ -5,7 +5,7 @@
 
 mod connection;
 mod pace;
-mod payload;
+pub mod payload;
 mod window;
 
 use std::cell::{Cell, RefCell};

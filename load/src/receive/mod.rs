@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::behaviour::Behaviour;
 pub use self::control::{Expected, Progress, Report, Verdict};
 use self::ledger::Ledger;
+pub use self::serve::Inbox;
 
 #[derive(Args, Debug)]
 pub struct ReceiveArgs {

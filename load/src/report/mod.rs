@@ -247,7 +247,7 @@ fn beyond(pass: &Pass, runs: &[Run]) -> Vec<String> {
 }
 
 /// Of the working folder; "unknown" outside a repository.
-fn commit() -> String {
+pub fn commit() -> String {
     let git = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
     let text = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     text.map_or_else(|| "unknown".to_owned(), |text| String::from_utf8_lossy(&text).trim().to_owned())
