@@ -3,8 +3,10 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::flood::Flood;
 use crate::config::{LogFormat, Logging};
 
 /// Logging could not be set up.
@@ -28,8 +30,10 @@ pub fn init(logging: &Logging) -> Result<(), LoggingError> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let set = match logging.format {
-        LogFormat::Text => builder.finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).finish().try_init(),
+        LogFormat::Text => builder.finish().with(Flood::default()).try_init(),
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_current_span(false).finish().with(Flood::default()).try_init()
+        }
     };
     set.map_err(|_| LoggingError::AlreadySet)
 }
