@@ -28,7 +28,7 @@ const SHOWN_BYTES: usize = 6_000;
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
 /// A port nobody listens on now. Two test binaries begin at different places.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let start = (std::process::id() % u32::from(PORTS)) as u16;
     for _ in 0..PORTS {
         let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
@@ -241,6 +241,16 @@ impl Pombo {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid() as i32).expect("a child's id is not zero");
         kill_process(pid, signal).expect("the child has not been waited for");
+    }
+
+    /// SIGSTOP: it stands still, its sockets stay open.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// SIGKILL: what was not written is gone.
