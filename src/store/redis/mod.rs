@@ -18,6 +18,7 @@ mod answer;
 mod append;
 mod counts;
 mod deliveries;
+mod doubts;
 mod feed;
 mod inspect;
 mod keys;
@@ -146,9 +147,9 @@ impl Store for RedisStore {
         })
     }
 
-    /// Settlements are as durable as Redis makes them when they are answered.
+    /// Settlements are as durable as Redis makes them when they are answered; appends that failed are decided by this.
     fn flush(&self) -> StoreFuture<'_, ()> {
-        self.with(|_| std::future::ready(Ok(())))
+        self.with(doubts::settle)
     }
 
     fn lane(&self, query: LaneQuery) -> StoreFuture<'_, Vec<LaneEntry>> {
