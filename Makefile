@@ -26,10 +26,11 @@ demo:
 # In this order: the quick and telling ones first, the tests of the whole last, so that the output closes with their result.
 test: needs benches schemathesis unit
 
-# redis-server: stores are tested against a real one. python3-venv: receivers' libraries and the API's fuzzer.
+# redis-server: stores are tested against a real one. faketime: nodes whose clocks differ. python3-venv: receivers' libraries and the API's fuzzer.
 needs:
 	@missing=''; \
 	command -v redis-server >/dev/null 2>&1 || missing="$$missing redis-server"; \
+	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing="$$missing faketime"; \
 	python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] && exit 0; \
 	if ! command -v apt-get >/dev/null 2>&1; then \

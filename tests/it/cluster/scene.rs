@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::producer::{Answered, Producer, Record};
-use crate::support::api::{Hook, short_retries};
+use crate::support::api::{Api, Hook, short_retries};
 use crate::support::deadline::until_true;
 use crate::support::ledger::{self, Difference, Pair};
 use crate::support::pombo::{Pombo, TOKEN};
@@ -111,6 +111,13 @@ impl Scene {
                 hooks.push(api.webhook(&instance, &url, &more).await);
             }
             self.hooks.push(hooks);
+        }
+        // An event is owed to the webhooks that its node knows: all know all before the first is sent.
+        for node in &self.nodes {
+            let mut api = node.api();
+            for hook in self.hooks.iter().flatten() {
+                api.get(&Api::path_of(hook, "")).await;
+            }
         }
     }
 
@@ -232,7 +239,10 @@ impl Scene {
         let owed: BTreeSet<Pair> = accepted.flat_map(|answer| self.owed_for(answer)).collect();
         until_true("everything that was accepted comes", SOON, async || {
             let difference = ledger::compare(&owed, &self.inbox.receipts());
-            (difference.lost.is_empty(), difference.summary())
+            (
+                difference.lost.is_empty(),
+                format!("{}; {}", difference.summary(), story(&answers, &difference.lost, faults)),
+            )
         })
         .await;
         self.settles().await;
@@ -272,6 +282,22 @@ impl Scene {
             .await;
         }
     }
+}
+
+/// How the first of the lost events was answered, by milliseconds since the faults began.
+fn story(answers: &[Answered], lost: &[Pair], faults: &[Fault]) -> String {
+    let Some((_, id)) = lost.first() else { return String::new() };
+    let of = |answer: &&Answered| answer.id.as_ref() == Some(id);
+    let Some(taken) = answers.iter().find(of) else { return String::new() };
+    let since = faults.first().map_or(0, |fault| fault.begun.millis());
+    let after = |at: Timestamp| at.millis() as i64 - since as i64;
+    let tries: Vec<_> = answers
+        .iter()
+        .filter(|answer| (answer.producer, answer.number) == (taken.producer, taken.number))
+        .map(|answer| (answer.node, answer.status, after(answer.asked_at), after(answer.at)))
+        .collect();
+    let faults: Vec<_> = faults.iter().map(|fault| (fault.name, after(fault.begun), after(fault.over))).collect();
+    format!("tries (node, status, asked, answered): {tries:?}; faults: {faults:?}")
 }
 
 /// First takings at ordered webhooks rise in each chat.

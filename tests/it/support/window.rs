@@ -27,9 +27,13 @@ impl Lateness {
         Self(worst)
     }
 
+    pub fn worst(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
     /// A second as far as this machine can tell.
     pub fn second(&self) -> Duration {
-        let late = Duration::from_millis(self.0.load(Ordering::Relaxed));
+        let late = self.worst();
         assert!(late < SECOND / 2, "this machine pauses for {late:?}: nothing can be measured");
         SECOND.saturating_sub(late.saturating_sub(GUARD / 2))
     }
