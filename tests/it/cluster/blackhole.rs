@@ -27,9 +27,10 @@ async fn a_network_that_swallows_or_delays_everything_costs_no_event_and_no_orde
     ];
     for (name, weather, proxies) in plan {
         let cut = async {
-            proxies.iter().for_each(|proxy| proxy.set(weather));
+            let all = |weather| proxies.iter().map(|proxy| proxy.set(weather)).collect::<()>();
+            all(weather);
             tokio::time::sleep(CUT).await;
-            proxies.iter().for_each(|proxy| proxy.set(Weather::Fair));
+            all(Weather::Fair);
         };
         let fault = scene.fault(name, cut).await;
         scene.resumes_after(&fault).await;

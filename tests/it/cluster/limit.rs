@@ -62,7 +62,8 @@ async fn no_window_holds_more_than_the_limit_while_webhooks_change_hands() {
         (left == 0, left)
     })
     .await;
-    let window = PERIOD - ON_THE_WAY - lateness.worst();
+    let window = PERIOD.saturating_sub(ON_THE_WAY + lateness.worst());
+    assert!(window > PERIOD / 2, "this machine pauses too long: nothing can be measured");
     for hook in &hooks {
         let arrivals = arrivals(&hook.path);
         let most = most_in(window, &arrivals);

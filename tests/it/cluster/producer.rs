@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// A request without an answer for so long hangs.
 pub const PATIENCE: Duration = Duration::from_secs(6);
 /// An event that is not taken for so long never is.
-const GIVES_UP: Duration = Duration::from_secs(60);
+const GIVES_UP: Duration = Duration::from_mins(1);
 
 /// How one request was answered.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub type Record = Arc<Mutex<Vec<Answered>>>;
 /// One producer.
 #[derive(Debug)]
 pub struct Producer {
-    pub producer: usize,
+    pub number: usize,
     pub instance: String,
     pub nodes: Vec<Url>,
     /// Its first event has this number.
@@ -61,7 +61,7 @@ impl Producer {
         let mut apis: Vec<_> = self.nodes.iter().map(|url| Api::new(url, TOKEN)).collect();
         let mut number = self.first;
         while !self.stop.load(Ordering::Relaxed) {
-            let (begun, mut node) = (Timestamp::now(), (self.producer + number as usize) % apis.len());
+            let (begun, mut node) = (Timestamp::now(), (self.number + number as usize) % apis.len());
             while !self.post(number, node, &mut apis).await {
                 assert!(Timestamp::now().since(begun) < GIVES_UP, "event {number} of {} is never taken", self.instance);
                 node = (node + 1) % apis.len();
@@ -74,7 +74,7 @@ impl Producer {
 
     async fn post(&self, number: u64, node: usize, apis: &mut [Api]) -> bool {
         let path = format!("/api/v2/instance/{}/events", self.instance);
-        let body = event(self.producer, number).to_string();
+        let body = event(self.number, number).to_string();
         let asked_at = Timestamp::now();
         let request = apis[node].send("POST", &path, "application/json", body);
         let (status, retry_after, id) = match tokio::time::timeout(PATIENCE, request).await {
@@ -89,7 +89,7 @@ impl Producer {
                 (HANGS, None, None)
             }
         };
-        let producer = self.producer;
+        let producer = self.number;
         let answered = Answered { producer, number, node, asked_at, at: Timestamp::now(), status, retry_after, id };
         self.record.lock().push(answered);
         status == 202

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::scene::Scene;
+use super::scene::{MOST_LINES, Scene};
 use crate::support::deadline::until_true;
 use crate::support::redis::Redis;
 
@@ -50,27 +50,32 @@ async fn a_redis_that_crashes_and_syncs_always_loses_nothing_that_was_accepted()
 async fn a_redis_that_lost_its_data_is_told_of_once_and_filled_anew() {
     let mut redis = Redis::start(&[]).await;
     let mut scene = Scene::on(&redis).await;
-    scene.stop_producing().await;
-    let fault = scene
-        .fault("emptied", async {
+    let mut faults = Vec::new();
+    // Before the nodes count as gone, and after.
+    for away in [Duration::ZERO, Duration::from_secs(6)] {
+        scene.stop_producing().await;
+        let empties = async {
             redis.kill();
             redis.forget();
+            tokio::time::sleep(away).await;
             redis.revive().await;
+        };
+        let fault = scene.fault("emptied", empties).await;
+        let told = |lines: &[String]| lines.iter().filter(|line| line.contains("Redis has lost its data")).count();
+        until_true("the nodes know that nothing is left", SOON, async || {
+            let lines = scene.complaints(&fault);
+            (lines.iter().all(|lines| told(lines) > 0), lines)
         })
         .await;
-    until_true("the nodes know that nothing is left", SOON, async || {
-        let known = scene.nodes.iter().filter(|node| node.stderr().contains("Redis has lost its data")).count();
-        (known == 2, known)
-    })
-    .await;
-    scene.furnish().await;
-    scene.produce();
-    scene.until_it_works().await;
-    let lines = scene.complaints(&fault);
-    for lines in &lines {
-        let told = lines.iter().filter(|line| line.contains("Redis has lost its data")).count();
-        assert!(told == 1 && lines.len() <= 8, "{}", lines.join("\n"));
+        scene.until_divided().await;
+        scene.furnish().await;
+        scene.produce();
+        scene.until_it_works().await;
+        for lines in scene.complaints(&fault) {
+            assert!(told(&lines) == 1 && lines.len() <= MOST_LINES, "{}", lines.join("\n"));
+        }
+        faults.push(fault);
     }
-    let over = fault.over;
-    scene.ends_well(&[fault], REPEATS, |answer| answer.asked_at < over).await;
+    let over = faults[1].over;
+    scene.ends_well(&faults, REPEATS, |answer| answer.asked_at < over).await;
 }

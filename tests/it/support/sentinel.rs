@@ -17,7 +17,7 @@ const SERVICE: &str = "main";
 pub struct Sentinel {
     master: Server,
     _replicas: Vec<Server>,
-    sentinel: Server,
+    watcher: Server,
 }
 
 /// Killed when dropped.
@@ -41,11 +41,11 @@ impl Sentinel {
              sentinel failover-timeout {SERVICE} 6000\n",
             master.port
         );
-        let sentinel = Server::start(&watch, &["--sentinel"]).await;
-        let all = Self { master, _replicas: replicas, sentinel };
+        let watcher = Server::start(&watch, &["--sentinel"]).await;
+        let all = Self { master, _replicas: replicas, watcher };
         until_true("the replicas follow and are known", START, async || {
             let info: String = all.master.ask("INFO replication").await;
-            let known: String = all.sentinel.ask("INFO sentinel").await;
+            let known: String = all.watcher.ask("INFO sentinel").await;
             (info.matches("state=online").count() == 2 && known.contains("slaves=2"), format!("{info}\n{known}"))
         })
         .await;
@@ -53,7 +53,7 @@ impl Sentinel {
     }
 
     pub fn url(&self) -> String {
-        format!("redis+sentinel://127.0.0.1:{}/{SERVICE}", self.sentinel.port)
+        format!("redis+sentinel://127.0.0.1:{}/{SERVICE}", self.watcher.port)
     }
 
     /// SIGKILL to the master; returns when Sentinel names another.
@@ -62,7 +62,7 @@ impl Sentinel {
         let before = self.master.port.to_string();
         until_true("Sentinel names another master", START, async || {
             let words = format!("SENTINEL get-master-addr-by-name {SERVICE}");
-            let now: Vec<String> = self.sentinel.ask(&words).await;
+            let now: Vec<String> = self.watcher.ask(&words).await;
             (now.get(1).is_some_and(|port| *port != before), now)
         })
         .await;
