@@ -6,7 +6,7 @@ LOAD_RUNS ?= 5
 LOAD_SCENARIOS ?= fanout-1 fanout-10 fanout-100 one-dead-in-100
 
 .NOTPARALLEL:
-.PHONY: help run demo test needs unit benches schemathesis load load-build load-smoke fmt lint doc
+.PHONY: help run demo test needs unit benches schemathesis containers load load-build load-smoke fmt lint doc
 
 help:
 	@echo 'make run    serve on 127.0.0.1:8080; receivers on this machine are allowed'
@@ -24,12 +24,14 @@ demo:
 	$(CARGO) run --release -- demo
 
 # In this order: the quick and telling ones first, the tests of the whole last, so that the output closes with their result.
-test: needs benches schemathesis unit
+test: needs benches schemathesis containers unit
 
-# redis-server: stores are tested against a real one. faketime: nodes whose clocks differ. python3-venv: receivers' libraries and the API's fuzzer.
+# redis-server, haproxy: stores and the roll of nodes are tested against real ones. faketime: nodes whose clocks differ.
+# python3-venv: receivers' libraries, the API's fuzzer, linters.
 needs:
 	@missing=''; \
 	command -v redis-server >/dev/null 2>&1 || missing="$$missing redis-server"; \
+	command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$$missing haproxy"; \
 	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing="$$missing faketime"; \
 	python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] && exit 0; \
@@ -57,6 +59,10 @@ benches:
 
 schemathesis:
 	@POMBO=$(TARGET)/debug/pombo tests/schemathesis/run.sh
+
+# What is in docker/, by linters and by the programs that read it; no container engine is needed.
+containers:
+	@POMBO=$(TARGET)/debug/pombo tests/containers/run.sh
 
 # Each alone: built together they would share features, and the engine that is measured would not be the one that is shipped.
 load-build:

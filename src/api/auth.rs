@@ -67,7 +67,7 @@ impl Auth {
         }
     }
 
-    /// With the key of instance tokens from the store; made and stored there on the first start.
+    /// With the key of instance tokens from the store; made and stored there on the first start. Nodes that start at once agree on one.
     ///
     /// # Errors
     /// When the store or the system's randomness fails.
@@ -75,8 +75,8 @@ impl Auth {
         if let Some(key) = store.setting(JWT_KEY_SETTING).await? {
             return Ok(Self::new(admin_digest, &key));
         }
-        let key = random::<64>()?;
-        store.put_setting(JWT_KEY_SETTING, key.to_vec()).await?;
+        let ours = random::<64>()?.to_vec();
+        let key = store.put_setting_if_absent(JWT_KEY_SETTING, ours).await?;
         Ok(Self::new(admin_digest, &key))
     }
 

@@ -9,6 +9,7 @@ use super::auth::Auth;
 use super::error::ApiError;
 use super::intake::Intake;
 use super::ports::EnginePort;
+use crate::cluster::Membership;
 use crate::directory::Directory;
 use crate::store::Store;
 use crate::transport::TargetPolicy;
@@ -19,6 +20,8 @@ pub struct ApiState {
     pub directory: Arc<Directory>,
     pub store: Arc<dyn Store>,
     pub engine: Arc<dyn EnginePort>,
+    /// Who else is there; only to be shown.
+    pub cluster: Arc<dyn Membership>,
     /// Which URLs a webhook may have.
     pub targets: TargetPolicy,
     pub auth: Auth,

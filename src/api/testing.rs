@@ -17,6 +17,7 @@ use super::endpoint::unknown_path;
 use super::ports::EnginePort;
 use super::state::{ApiState, Limits};
 use super::v2;
+use crate::cluster::Alone;
 use crate::directory::Directory;
 use crate::domain::{DeliveryStatus, EventId, EventKind, InstanceId, NewEvent, Timestamp, WebhookId};
 use crate::engine::{Accepted, IngestError, OperateError, TestReport, WebhookStatus};
@@ -113,6 +114,7 @@ impl World {
             directory: Arc::new(directory),
             store: Arc::clone(&store) as Arc<dyn Store>,
             engine: Arc::clone(&engine) as Arc<dyn EnginePort>,
+            cluster: Arc::new(Alone::new("test", None, Timestamp::now())),
             targets: TargetPolicy::default(),
             auth: Auth::load(&*store, crate::api::auth::digest(ADMIN)).await.expect("a key"),
             limits: Limits { max_webhooks_per_instance: 3, max_body_bytes: 4_096 },

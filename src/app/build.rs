@@ -93,6 +93,7 @@ impl Running {
             directory: Arc::clone(&directory),
             store: Arc::clone(&store),
             engine: Arc::new(engine.clone()),
+            cluster: membership.clone().unwrap_or_else(|| storage::alone(&config)),
             targets: config.targets.clone(),
             auth,
             limits: Limits::default(),

@@ -17,7 +17,7 @@ pub(super) enum Admin {
     Configured(String),
     /// Made by this start: to be shown.
     New(String),
-    /// Made by an earlier start.
+    /// Made by an earlier start, or by another node's.
     Known([u8; 32]),
 }
 
@@ -41,17 +41,20 @@ pub(super) async fn admin(config: &Config, store: &dyn Store) -> anyhow::Result<
     if let Some(token) = &config.admin_token {
         return Ok(Admin::Configured(token.reveal().to_owned()));
     }
-    if let Some(known) = store.setting(DIGEST_SETTING).await.context("reading the admin token's digest")? {
-        let digest =
-            <[u8; 32]>::try_from(known.as_slice()).context("the admin token's digest in the store is damaged")?;
-        return Ok(Admin::Known(digest));
-    }
     let token = auth::random_token().map_err(|error| anyhow::anyhow!("making an admin token: {error}"))?;
-    store
-        .put_setting(DIGEST_SETTING, auth::digest(&token).to_vec())
-        .await
-        .context("keeping the admin token's digest")?;
-    Ok(Admin::New(token))
+    let known = match store.setting(DIGEST_SETTING).await.context("reading the admin token's digest")? {
+        Some(known) => known,
+        // Another node may be at its first start as well: one of the tokens holds.
+        None => store
+            .put_setting_if_absent(DIGEST_SETTING, auth::digest(&token).to_vec())
+            .await
+            .context("keeping the admin token's digest")?,
+    };
+    let digest = <[u8; 32]>::try_from(known.as_slice()).context("the admin token's digest in the store is damaged")?;
+    if digest == auth::digest(&token) {
+        return Ok(Admin::New(token));
+    }
+    Ok(Admin::Known(digest))
 }
 
 /// The first words to a new user: the token, and the commands that lead to a first delivered event, as they can be pasted here.
@@ -110,6 +113,17 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn of_two_nodes_that_start_at_once_one_shows_a_token_that_both_know() {
+        let (store, config) = (MemoryStore::new(), Config::default());
+        let both = futures_util::future::join(admin(&config, &store), admin(&config, &store)).await;
+        let (one, other) = (both.0.unwrap(), both.1.unwrap());
+        assert_eq!(one.digest(), other.digest());
+        assert_eq!([&one, &other].into_iter().filter(|admin| admin.token().is_some()).count(), 1);
+        assert!(matches!(admin(&config, &store).await.unwrap(), Admin::Known(digest) if digest == one.digest()));
+    }
 
     fn greeting_with(targets: &TargetPolicy) -> String {
         greeting(SocketAddr::from(([0, 0, 0, 0], 8080)), "the-token", targets, "target/release/pombo")

@@ -5,6 +5,7 @@ mod files;
 mod first_start;
 mod keeper;
 mod observer;
+mod requirements;
 mod server;
 mod storage;
 

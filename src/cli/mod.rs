@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 pub use flags::ConfigArgs;
 
-use crate::commands::{config, demo, doctor, emit, listen};
+use crate::commands::{cluster, config, demo, doctor, emit, health, listen};
 use crate::config::{Loaded, validate};
 use crate::telemetry::logging;
 
@@ -37,10 +37,14 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Send events from a file or standard input to a running engine.
     Emit(emit::EmitArgs),
+    /// Show the nodes of a running engine, which shards they own and what waits there.
+    Cluster(cluster::ClusterArgs),
     /// Show every setting, its value and where the value comes from.
     Config(config::ConfigCommandArgs),
     /// Check this machine and this configuration, and say what to do.
     Doctor(doctor::DoctorArgs),
+    /// Ask a running engine whether it is ready: exit code 0 or 1.
+    Health(health::HealthArgs),
 }
 
 /// Runs the command line of this process.
@@ -70,8 +74,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Emit(args) => emit::run(args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Health(args) => health::run(&args),
     }
 }
 
@@ -114,8 +120,10 @@ mod tests {
             "pombo listen --port 0 --secret whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA --delay 2s --status 503 --count 3",
             "pombo emit --url http://127.0.0.1:8080 --token x --instance a --file - --rate 100",
             "pombo demo --instances 2 --webhooks 1 --seconds 1 --rate 10",
+            "pombo cluster --url http://127.0.0.1:8080 --token x --json",
             "pombo config --toml --set workers=2",
             "pombo doctor --url https://example.com/hook",
+            "pombo health --live --timeout 2s --listen 0.0.0.0:8080",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -7,6 +7,7 @@
 //!
 //! How leases are kept is the business of an implementation of [`Membership`]; what it tells comes as [`ClusterEvent`]s.
 
+pub mod alone;
 pub mod assign;
 pub mod leases;
 pub mod view;
@@ -19,6 +20,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+pub use self::alone::Alone;
 pub use self::assign::owner_of;
 pub use self::leases::Leases;
 pub use self::view::{ClusterView, NodeView, ShardView};

@@ -1,9 +1,11 @@
 //! The commands beside `serve`: each a promise to a person at a terminal.
 
+pub mod cluster;
 pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod emit;
+pub mod health;
 pub mod http;
 pub mod listen;
 pub mod paint;

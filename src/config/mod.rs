@@ -77,6 +77,16 @@ pub struct Limits {
     pub max_in_flight_bytes: u64,
 }
 
+/// How the store on Redis is reached and when a commit counts.
+#[derive(Clone, Default, Debug)]
+pub struct RedisOptions {
+    pub wait_replicas: u8,
+    pub wait_aof: bool,
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+}
+
 /// Everything a process needs to know, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -85,6 +95,8 @@ pub struct Config {
     pub admin_token: Option<SecretText>,
     pub redis_url: Option<SecretText>,
     pub durability: Durability,
+    /// `None`: anything will do.
+    pub require_durability: Option<Durability>,
     pub targets: TargetPolicy,
     pub extra_ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
@@ -102,6 +114,7 @@ pub struct Config {
     pub max_response_bytes: usize,
     pub max_response_time: Duration,
     pub keep_alive: Duration,
+    pub redis: RedisOptions,
 }
 
 impl Config {
@@ -127,6 +140,7 @@ impl Config {
             admin_token: None,
             redis_url: None,
             durability: Durability::Fsync,
+            require_durability: None,
             targets: TargetPolicy::default(),
             extra_ca_file: None,
             proxy: None,
@@ -150,6 +164,7 @@ impl Config {
             max_response_bytes: 0,
             max_response_time: Duration::ZERO,
             keep_alive: Duration::ZERO,
+            redis: RedisOptions::default(),
         }
     }
 }

@@ -62,6 +62,15 @@ fn optional<T>(text: &str, read: fn(&str) -> Result<T, Bad>) -> Result<Option<T>
 
 const MAX_SIZE: u64 = 1 << 50;
 
+/// What can be required.
+const LEVELS: [(&str, Option<Durability>); 5] = [
+    ("none", None),
+    ("os", Some(Durability::Os)),
+    ("fsync", Some(Durability::Fsync)),
+    ("aof-everysec", Some(Durability::AofEverysec)),
+    ("aof-always", Some(Durability::AofAlways)),
+];
+
 /// Every setting there is, in the order they are printed; those without a section first, as TOML wants it.
 #[rustfmt::skip]
 pub static SETTINGS: &[Setting] = &[
@@ -71,6 +80,9 @@ pub static SETTINGS: &[Setting] = &[
     secret("redis_url", "Shared store for several nodes. None: the embedded store.", |c, v| put(&mut c.redis_url, optional(v, redis))),
     plain("durability", "fsync", "What an accepted event survives: `fsync` a loss of power, `os` a crash of the process.", |c, v| {
         put(&mut c.durability, word(v, &[("fsync", Durability::Fsync), ("os", Durability::Os)]))
+    }),
+    plain("require_durability", "none", "Refuse to start, and to take events, where they would survive less: `none`; `os` or `fsync`; with Redis `aof-everysec` or `aof-always`.", |c, v| {
+        put(&mut c.require_durability, word(v, &LEVELS))
     }),
     plain("allow_http", "false", "Take plain-HTTP receivers too. For development and receivers in the same network.", |c, v| put(&mut c.targets.allow_http, switch(v))),
     plain("allow_targets", "", "Private receivers that may be reached: CIDRs and host names with commas between, e.g. 10.0.0.0/8,n8n.internal.", |c, v| {
@@ -98,6 +110,13 @@ pub static SETTINGS: &[Setting] = &[
     }),
     plain("max_response_ms", "5000", "Longest that reading a receiver's answer may take.", |c, v| put(&mut c.max_response_time, millis(v, 1..=600_000))),
     plain("keep_alive_s", "60", "Idle connections to receivers are closed after so many seconds.", |c, v| put(&mut c.keep_alive, seconds(v, 1..=3_600))),
+    plain("store.wait_replicas", "0", "Replicas of Redis that must have an event before it is accepted (`WAIT`); with fewer, ingest answers 503.", |c, v| {
+        put(&mut c.redis.wait_replicas, number(v, 0..=100).map(|count| count as u8))
+    }),
+    plain("store.wait_aof", "false", "Accept an event only when it is in Redis's synced append-only file (`WAITAOF`, from Redis 7.2).", |c, v| put(&mut c.redis.wait_aof, switch(v))),
+    plain("store.ca_file", "", "PEM file of the authorities that Redis's certificate is checked against, instead of the platform's.", |c, v| put(&mut c.redis.ca_file, optional(v, path))),
+    plain("store.cert_file", "", "PEM file of the certificate that Redis is shown, with `store.key_file`.", |c, v| put(&mut c.redis.cert_file, optional(v, path))),
+    plain("store.key_file", "", "PEM file of the private key of `store.cert_file`.", |c, v| put(&mut c.redis.key_file, optional(v, path))),
     plain("retention.history_hours", "72", "Events and timelines of finished deliveries are kept so long.", |c, v| put(&mut c.retention.history, hours(v))),
     plain("retention.history_max_bytes", "2GiB", "History beyond this size goes earlier, oldest first.", |c, v| {
         put(&mut c.retention.history_max_bytes, bytes(v, 0..=MAX_SIZE))

@@ -3,6 +3,7 @@
 use super::Config;
 use super::merge::Effective;
 use super::problem::{Bad, Problem};
+use crate::store::Durability;
 
 /// Checks a laid-over configuration. Settings that `known` already complains about are left out.
 pub fn check(config: &Config, values: &[Effective], known: &[Problem]) -> Vec<Problem> {
@@ -32,6 +33,9 @@ pub fn check(config: &Config, values: &[Effective], known: &[Problem]) -> Vec<Pr
         let problem = format!("less than limits.max_body_bytes ({body}): the largest request could never be taken");
         find("limits.max_in_flight_bytes", problem, "raise it, or lower limits.max_body_bytes");
     }
+    for (name, problem, remedy) in storage(config) {
+        find(name, problem, remedy);
+    }
     if config.data_dir.exists() && !config.data_dir.is_dir() {
         find(
             "data_dir",
@@ -47,6 +51,68 @@ pub fn check(config: &Config, values: &[Effective], known: &[Problem]) -> Vec<Pr
     problems
 }
 
+/// What is asked of the store that it can never do.
+fn storage(config: &Config) -> Vec<(&'static str, String, &'static str)> {
+    let mut problems = Vec::new();
+    let options = &config.redis;
+    let files = [
+        ("store.ca_file", &options.ca_file),
+        ("store.cert_file", &options.cert_file),
+        ("store.key_file", &options.key_file),
+    ];
+    if let Some(url) = &config.redis_url {
+        if matches!(config.require_durability, Some(Durability::Os | Durability::Fsync)) {
+            let problem = "a level of the store in a folder, and redis_url is set".to_owned();
+            problems.push(("require_durability", problem, "require aof-everysec or aof-always, or remove redis_url"));
+        }
+        for (name, path) in files {
+            let Some(path) = path else { continue };
+            if !url.reveal().starts_with("rediss://") {
+                let problem = "redis_url is not that of a single server that speaks TLS".to_owned();
+                problems.push((
+                    name,
+                    problem,
+                    "write rediss:// in redis_url, or use SSL_CERT_FILE with Sentinel and Cluster",
+                ));
+            } else if let Err(error) = std::fs::File::open(path) {
+                problems.push((
+                    name,
+                    format!("cannot be read: {error}"),
+                    "name a readable PEM file, or remove the setting",
+                ));
+            }
+        }
+    } else {
+        let required = config.require_durability;
+        if matches!(required, Some(Durability::AofEverysec | Durability::AofAlways)) {
+            let problem = "a level of Redis, and there is no redis_url".to_owned();
+            problems.push(("require_durability", problem, "require os or fsync, or set redis_url"));
+        } else if required.is_some_and(|least| !config.durability.holds(least)) {
+            let problem = format!("durability is {}, which survives less", config.durability.as_str());
+            problems.push(("require_durability", problem, "set durability to fsync, or require os"));
+        }
+        let waits = [("store.wait_replicas", options.wait_replicas > 0), ("store.wait_aof", options.wait_aof)];
+        let given = files.iter().map(|(name, path)| (*name, path.is_some()));
+        for (name, _) in waits.into_iter().chain(given).filter(|(_, is_set)| *is_set) {
+            problems.push((
+                name,
+                "it is about Redis, and there is no redis_url".to_owned(),
+                "set redis_url, or remove the setting",
+            ));
+        }
+    }
+    match (&options.cert_file, &options.key_file) {
+        (Some(_), None) => {
+            problems.push(("store.cert_file", "store.key_file is missing".to_owned(), "set both, or neither"));
+        }
+        (None, Some(_)) => {
+            problems.push(("store.key_file", "store.cert_file is missing".to_owned(), "set both, or neither"));
+        }
+        _ => {}
+    }
+    problems
+}
+
 /// What an operator should know at the start although nothing is wrong.
 pub fn cautions(config: &Config) -> Vec<String> {
     let mut cautions = Vec::new();
@@ -56,7 +122,7 @@ pub fn cautions(config: &Config) -> Vec<String> {
     if !config.targets.allow_networks.is_empty() || !config.targets.allow_hosts.is_empty() {
         cautions.push("allow_targets is set: webhooks may reach private addresses".to_owned());
     }
-    if config.durability == crate::store::Durability::Os {
+    if config.durability == Durability::Os {
         cautions.push("durability is `os`: a loss of power can lose events that were accepted".to_owned());
     }
     cautions
@@ -86,12 +152,39 @@ mod tests {
     }
 
     #[test]
+    fn what_the_store_can_never_do_is_refused() {
+        let redis = ("redis_url", "redis://127.0.0.1/");
+        for (flags, setting) in [
+            (vec![("require_durability", "aof-always")], "require_durability"),
+            (vec![("require_durability", "fsync"), ("durability", "os")], "require_durability"),
+            (vec![("require_durability", "fsync"), redis], "require_durability"),
+            (vec![("store.wait_replicas", "1")], "store.wait_replicas"),
+            (vec![("store.wait_aof", "true")], "store.wait_aof"),
+            (vec![("store.ca_file", "Cargo.toml"), redis], "store.ca_file"),
+            (vec![("store.ca_file", "/nowhere/ca.pem"), ("redis_url", "rediss://h")], "store.ca_file"),
+            (vec![("store.key_file", "Cargo.toml"), ("redis_url", "rediss://h")], "store.key_file"),
+        ] {
+            assert_eq!(problems(&flags), [setting], "{flags:?}");
+        }
+        for fine in [
+            vec![("require_durability", "os"), ("durability", "os")],
+            vec![("require_durability", "os")],
+            vec![("require_durability", "aof-everysec"), redis],
+            vec![("require_durability", "none"), redis],
+        ] {
+            let flags: Vec<_> =
+                fine.iter().map(|(name, text)| (String::new(), (*name).into(), (*text).into())).collect();
+            assert!(load(None, &[], &flags).is_ok(), "{fine:?}");
+        }
+    }
+
+    #[test]
     fn nothing_is_said_about_defaults_and_every_relaxation_is() {
         let mut config = Config::default();
         assert!(cautions(&config).is_empty());
         config.targets.allow_http = true;
         config.targets.allow_hosts.push("n8n".into());
-        config.durability = crate::store::Durability::Os;
+        config.durability = Durability::Os;
         assert_eq!(cautions(&config).len(), 3);
     }
 }

@@ -18,7 +18,7 @@ const EVENT_PREFIX: &str = "evt_";
 ///
 /// Written `evt_` and 26 characters of base32 that sort as the number does. It is the `webhook-id` a receiver sees
 /// and, below a webhook, the id of the delivery.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct EventId(u128);
 
 impl EventId {
@@ -39,6 +39,12 @@ impl EventId {
     #[must_use]
     pub const fn first_at(at: Timestamp) -> Self {
         Self((at.millis() as u128) << 80)
+    }
+
+    /// The smallest id after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 
     /// When the id was made.

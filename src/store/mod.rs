@@ -191,11 +191,11 @@ pub enum Durability {
     Os,
     /// A loss of power.
     Fsync,
-    /// As long as Redis lives: it keeps no append-only file.
+    /// As long as Redis and its machine live: it keeps no append-only file, or never syncs it.
     RedisNone,
-    /// A crash of Redis, but for its last second or so: `appendfsync everysec`, or `no`.
+    /// A crash of Redis; a loss of power of its machine but for the last second or so: `appendfsync everysec`.
     AofEverysec,
-    /// A loss of power of the machine Redis runs on: `appendfsync always`.
+    /// A loss of power of the machine Redis runs on: `appendfsync always`, or commits that wait for the sync.
     AofAlways,
 }
 
@@ -212,6 +212,46 @@ impl Durability {
             Self::AofAlways => "aof-always",
         }
     }
+
+    /// Whether it is at least `least`. Levels of one kind of store do not answer for another's.
+    #[must_use]
+    pub const fn holds(self, least: Self) -> bool {
+        match least {
+            Self::Memory | Self::RedisNone => true,
+            Self::Os => matches!(self, Self::Os | Self::Fsync),
+            Self::Fsync => matches!(self, Self::Fsync),
+            Self::AofEverysec => matches!(self, Self::AofEverysec | Self::AofAlways),
+            Self::AofAlways => matches!(self, Self::AofAlways),
+        }
+    }
+}
+
+/// What an accepted event survives now, and why. No names of hosts, no paths: anybody may read it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Persistence {
+    pub durability: Durability,
+    /// How Redis is set, where there is one.
+    pub redis: Option<RedisPersistence>,
+    /// What an operator should change, or know.
+    pub warnings: Vec<String>,
+}
+
+impl Persistence {
+    /// Where nothing more is to be told.
+    #[must_use]
+    pub const fn of(durability: Durability) -> Self {
+        Self { durability, redis: None, warnings: Vec::new() }
+    }
+}
+
+/// As Redis tells it; `None` for what it does not tell. Of several servers that differ: all values, with `/` between.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedisPersistence {
+    /// Empty when Redis does not tell.
+    pub version: String,
+    pub appendonly: Option<String>,
+    pub appendfsync: Option<String>,
+    pub maxmemory_policy: Option<String>,
 }
 
 /// What was found when the store was opened.
@@ -327,6 +367,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// A small value of the process as a whole, e.g. the key that signs instance tokens.
     fn setting(&self, name: &'static str) -> StoreFuture<'_, Option<Vec<u8>>>;
     fn put_setting(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, ()>;
+    /// Writes the value unless there is one; answers the one in force, durable as an append. Of several that try at once, in
+    /// whatever process, all are answered the same.
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>>;
 
     /// Removes a bounded amount of what is past its time; call it again while [`RetentionStep::more`].
     ///
@@ -334,7 +377,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// An expired dead letter goes as if the delivery had never been. What was old already but unfinished at the last pass may
     /// stay up to an hour longer than it must.
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep>;
+    /// What an accepted event survives now: it may change while the store is open.
     fn durability(&self) -> Durability;
+    /// The same with its reasons.
+    fn persistence(&self) -> Persistence {
+        Persistence::of(self.durability())
+    }
     fn recovery(&self) -> RecoveryReport;
     fn stats(&self) -> StoreStats;
     /// Fails when the store could not take an append now.

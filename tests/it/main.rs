@@ -13,13 +13,16 @@ mod support;
 
 mod backlog;
 mod bad_input;
+mod balancer;
 mod cluster;
 mod crash;
 mod deleted;
 mod delivery;
 mod disk;
 mod files;
+mod first_nodes;
 mod growth;
+mod health;
 mod isolation;
 mod main_job;
 mod order;

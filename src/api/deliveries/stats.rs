@@ -68,7 +68,9 @@ impl StatsView {
 pub async fn stats(access: WebhookAccess, state: Data<ApiState>) -> Result<Json<StatsView>, ApiError> {
     let webhook = access.webhook.id;
     let status = state.engine.status(webhook).await;
-    Ok(Json(StatsView::of(&state.store.lane_counts(webhook), &status)))
+    // Others may have written since this process last looked.
+    let counts = state.store.count_lane(webhook).await?;
+    Ok(Json(StatsView::of(&counts, &status)))
 }
 
 #[cfg(test)]

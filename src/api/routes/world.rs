@@ -17,6 +17,7 @@ use crate::api::ingest::limits::IngestLimits;
 use crate::api::legacy::webhook::LegacyKind;
 use crate::api::ports::EnginePort;
 use crate::api::state::{ApiState, Limits};
+use crate::cluster::Alone;
 use crate::directory::Directory;
 use crate::domain::{
     Business, BusinessId, Connection, DeliveryStatus, EventId, EventIds, Instance, InstanceId, InstanceState, NewEvent,
@@ -156,6 +157,7 @@ impl World {
             directory: Arc::clone(&directory),
             store: Arc::clone(&store),
             engine: Arc::clone(&engine) as _,
+            cluster: Arc::new(Alone::new("test", None, Timestamp::now())),
             targets: TargetPolicy::default(),
             auth,
             limits: Limits::default(),

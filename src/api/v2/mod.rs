@@ -1,7 +1,8 @@
-//! The management routes of API v2: businesses, instances, webhooks.
+//! The management routes of API v2: businesses, instances, webhooks, and the nodes.
 
 pub mod admin;
 pub mod business;
+pub mod cluster;
 pub mod instance;
 pub mod instances;
 pub mod objects;
@@ -30,6 +31,7 @@ pub fn configure(scope: &mut ServiceConfig) {
             .on(Method::PUT, admin::update)
             .on(Method::DELETE, admin::delete),
         Endpoint::at("/admin/business/{businessId}/refresh-token").on(Method::PATCH, admin::refresh_token),
+        Endpoint::at("/admin/cluster").on(Method::GET, cluster::show),
         Endpoint::at("/business/{businessId}").on(Method::GET, business::get).on(Method::PUT, business::update),
         Endpoint::at("/business/{businessId}/webhook")
             .on(Method::GET, business::get_webhook)
@@ -72,6 +74,7 @@ pub fn configure(scope: &mut ServiceConfig) {
         admin::update,
         admin::delete,
         admin::refresh_token,
+        cluster::show,
         business::get,
         business::update,
         business::get_webhook,

@@ -114,6 +114,18 @@ pub async fn settings_are_kept(house: &dyn House) {
     assert_eq!(store.setting("ke").await.unwrap(), None);
 }
 
+pub async fn of_those_who_write_a_setting_first_all_use_the_same(house: &dyn House) {
+    let store = house.open().await;
+    let writers = (1..=8_u8).map(|value| store.put_setting_if_absent("first", vec![value]));
+    let in_force = futures_util::future::try_join_all(writers).await.unwrap();
+    assert!(in_force.iter().all(|value| *value == in_force[0] && value.len() == 1), "{in_force:?}");
+    let store = house.reopen(store, Ending::Killed).await;
+    assert_eq!(store.put_setting_if_absent("first", vec![9]).await.unwrap(), in_force[0]);
+    assert_eq!(store.setting("first").await.unwrap().as_ref(), Some(&in_force[0]));
+    store.put_setting("first", vec![7]).await.unwrap();
+    assert_eq!(store.put_setting_if_absent("first", vec![9]).await.unwrap(), [7]);
+}
+
 pub async fn a_late_earlier_message_state_does_not_downgrade(house: &dyn House) {
     let store = house.open().await;
     let told = [(MessageState::ServerAck, "5511", 1), (MessageState::Read, "", 3), (MessageState::DeliveryAck, "", 9)];

@@ -67,6 +67,7 @@ macro_rules! contract_suite {
         $crate::contract_suite!(@ $house, directory:
             directory_records_are_kept_whole,
             settings_are_kept,
+            of_those_who_write_a_setting_first_all_use_the_same,
             a_late_earlier_message_state_does_not_downgrade,
             events_are_answered_in_the_order_asked_for,
         );

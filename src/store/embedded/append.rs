@@ -44,11 +44,11 @@ fn remember(stage: &mut Stage<'_>, event: &Event, client_id: &str) -> Result<Opt
 }
 
 fn enter(stage: &mut Stage<'_>, entry: &LaneEntry) -> Result<(), StoreError> {
-    stage.enter_lane(entry)?;
     let is_plain = matches!(entry.class, LaneClass::Live | LaneClass::Low) && entry.attempts == 0;
     if is_plain {
-        return Ok(());
+        return stage.enter_first(entry);
     }
+    stage.enter_lane(entry)?;
     // Lists find only plain entries without a row (see `deliveries`).
     let standing = Standing::Waiting(Placed::from(entry));
     let row = HistoryRow { kind: entry.kind, at: entry.event.timestamp(), standing, attempt: None };

@@ -10,10 +10,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use fjall::{Iter, Readable as _, Snapshot};
+use parking_lot::RwLock;
 
 use super::counts::Counts;
 use super::fault::corrupt;
 use super::keys;
+use super::read::with_snapshot;
+use super::recent::Recent;
 use super::rows::{EventRow, HistoryRow, Standing, decode, decode_lane};
 use super::tables::Tables;
 use crate::domain::{Attempt, Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, WebhookId, WebhookIdBits};
@@ -115,7 +118,12 @@ fn history_range(tables: &Tables, snapshot: &Snapshot, webhook: WebhookIdBits, e
 }
 
 /// See [`Store::deliveries`](crate::store::Store::deliveries).
-pub fn list(tables: &Tables, counts: &Counts, query: &DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
+pub fn list(
+    tables: &Tables,
+    recent: &RwLock<Recent>,
+    counts: &Counts,
+    query: &DeliveryQuery,
+) -> Result<Vec<Delivery>, StoreError> {
     use DeliveryStatus::{Dead, Pending, Retrying};
     let webhook = query.webhook.as_u128();
     let held = counts.of(webhook);
@@ -127,13 +135,15 @@ pub fn list(tables: &Tables, counts: &Counts, query: &DeliveryQuery) -> Result<V
     if is_none || query.limit == 0 {
         return Ok(Vec::new());
     }
-    let snapshot = tables.db.snapshot();
+    let (snapshot, in_memory) = with_snapshot(tables, recent, |recent| newest_in_memory(recent, query));
     if query.status == Some(Dead) {
         return list_dead(tables, &snapshot, query);
     }
 
     let mut fresh = match query.status {
-        None | Some(Pending) => fresh_newest(tables, &snapshot, query, counts.totals(|all| all.max_early_ms))?,
+        None | Some(Pending) => {
+            fresh_newest(tables, &snapshot, in_memory, query, counts.totals(|all| all.max_early_ms))?
+        }
         Some(_) => BTreeMap::new(),
     };
     let before = query.before.unwrap_or(EventId::MAX);
@@ -163,15 +173,30 @@ fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
     query.status.is_none_or(|status| delivery.status == status) && query.kind.is_none_or(|kind| delivery.kind == kind)
 }
 
+/// By event: a due time tells little of it when the clock has stepped.
+fn newest_in_memory(recent: &Recent, query: &DeliveryQuery) -> BTreeMap<EventId, LaneEntry> {
+    let before = query.before.unwrap_or(EventId::MAX);
+    let mut newest = BTreeMap::new();
+    for entry in recent.of(query.webhook.as_u128()) {
+        if entry.event < before && query.kind.is_none_or(|kind| entry.kind == kind) {
+            newest.insert(entry.event, *entry);
+        }
+        if newest.len() > query.limit {
+            newest.pop_first();
+        }
+    }
+    newest
+}
+
 /// The newest entries that were never attempted nor moved, at most as many as asked for.
 fn fresh_newest(
     tables: &Tables,
     snapshot: &Snapshot,
+    mut newest: BTreeMap<EventId, LaneEntry>,
     query: &DeliveryQuery,
     max_early_ms: u64,
 ) -> Result<BTreeMap<EventId, LaneEntry>, StoreError> {
     let before = query.before.unwrap_or(EventId::MAX);
-    let mut newest = BTreeMap::new();
     for class in [LaneClass::Live, LaneClass::Low] {
         let part = keys::lane_class(query.webhook.as_u128(), class);
         for guard in snapshot.prefix(&tables.lanes, part).rev() {
@@ -238,29 +263,35 @@ pub fn finished(
 }
 
 /// See [`Store::timeline`](crate::store::Store::timeline).
-pub fn timeline(tables: &Tables, webhook: WebhookId, id: EventId) -> Result<Option<Timeline>, StoreError> {
-    let snapshot = tables.db.snapshot();
+pub fn timeline(
+    tables: &Tables,
+    recent: &RwLock<Recent>,
+    webhook: WebhookId,
+    id: EventId,
+) -> Result<Option<Timeline>, StoreError> {
     let webhook = webhook.as_u128();
-    let Some(value) = snapshot.get(&tables.events, keys::event(id))? else { return Ok(None) };
+    let Some(value) = tables.events.get(keys::event(id))? else { return Ok(None) };
     let (event, data) = EventRow::decode(&value)?;
+    let first = event.owed_to(webhook, id);
+    let (snapshot, is_recent) = with_snapshot(tables, recent, |recent| first.is_some_and(|entry| recent.holds(&entry)));
     let history = history_of(tables, &snapshot, webhook, id)?;
     let delivery = match history.delivery(webhook, history.attempts().cloned().collect()) {
         Some(delivery) => Some(delivery),
-        None => first_place(tables, &snapshot, &event, webhook, id)?.as_ref().map(Delivery::fresh),
+        None if is_recent => first.as_ref().map(Delivery::fresh),
+        None => first_place(tables, &snapshot, first)?.as_ref().map(Delivery::fresh),
     };
     let held_back = event.held_back(webhook);
     let concerns_webhook = delivery.is_some() || held_back.is_some();
     Ok(concerns_webhook.then(|| Timeline { event: Arc::new(event.into_event(id, data)), delivery, held_back }))
 }
 
-/// The entry a delivery without history waits as; `None` when it is not owed, or gone with its expired dead letter.
+/// The entry a delivery without history waits as, if it has a row; `None` when it is not owed, in memory only, or gone with its expired
+/// dead letter.
 pub fn first_place(
     tables: &Tables,
     snapshot: &Snapshot,
-    event: &EventRow,
-    webhook: WebhookIdBits,
-    id: EventId,
+    first: Option<LaneEntry>,
 ) -> Result<Option<LaneEntry>, StoreError> {
-    let Some(entry) = event.owed(id).find(|entry| entry.webhook == webhook) else { return Ok(None) };
+    let Some(entry) = first else { return Ok(None) };
     Ok(snapshot.contains_key(&tables.lanes, keys::lane(&entry))?.then_some(entry))
 }

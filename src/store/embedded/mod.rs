@@ -5,7 +5,9 @@
 //! - Counts live in memory and are rebuilt at open: `counts`, `recover`.
 //! - What is on disk: `tables`, `keys`, `rows`, `expiry`.
 //!
-//! A delivery that succeeds at once costs one lane insert, one lane removal and one history row.
+//! - Entries of the last moment are in memory only: `recent`.
+//!
+//! So a delivery that succeeds at once costs one history row, and its share of the event's.
 
 mod append;
 mod counts;
@@ -16,6 +18,7 @@ mod keys;
 mod lock;
 mod operate;
 mod read;
+mod recent;
 mod recover;
 mod requests;
 mod retention;
@@ -155,7 +158,7 @@ impl Store for EmbeddedStore {
     }
 
     fn lane(&self, query: LaneQuery) -> StoreFuture<'_, Vec<LaneEntry>> {
-        self.read(move |_, tables| read::lane(tables, &query))
+        self.read(move |shared, tables| read::lane(tables, &shared.recent, &query))
     }
 
     fn parked_keys(&self, webhook: WebhookId, limit: usize) -> StoreFuture<'_, Vec<u64>> {
@@ -185,11 +188,11 @@ impl Store for EmbeddedStore {
     }
 
     fn deliveries(&self, query: DeliveryQuery) -> StoreFuture<'_, Vec<Delivery>> {
-        self.read(move |shared, tables| deliveries::list(tables, &shared.counts, &query))
+        self.read(move |shared, tables| deliveries::list(tables, &shared.recent, &shared.counts, &query))
     }
 
     fn timeline(&self, webhook: WebhookId, event: EventId) -> StoreFuture<'_, Option<Timeline>> {
-        self.read(move |_, tables| deliveries::timeline(tables, webhook, event))
+        self.read(move |shared, tables| deliveries::timeline(tables, &shared.recent, webhook, event))
     }
 
     fn requeue(
@@ -235,6 +238,10 @@ impl Store for EmbeddedStore {
 
     fn put_setting(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, ()> {
         self.ask(move |answer| Op::PutSetting(name, value, answer))
+    }
+
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
+        self.ask(move |answer| Op::PutSettingIfAbsent(name, value, answer))
     }
 
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {

@@ -29,11 +29,12 @@ pub fn requeue(
     let snapshot = tables.db.snapshot();
     let Some(value) = stage.get(Table::Events, &keys::event(id))? else { return Ok(Requeue::Unknown) };
     let (event, _) = EventRow::decode(&value)?;
-    let Some(first) = event.owed(id).find(|entry| entry.webhook == webhook) else { return Ok(Requeue::Unknown) };
+    let Some(first) = event.owed_to(webhook, id) else { return Ok(Requeue::Unknown) };
     let history = history_of(tables, &snapshot, webhook, id)?;
     let standing = match history.last() {
         Some(row) => row.standing,
-        None => match first_place(tables, &snapshot, &event, webhook, id)? {
+        None if stage.recent().holds(&first) => return Ok(Requeue::Unfinished(first)),
+        None => match first_place(tables, &snapshot, Some(first))? {
             Some(entry) => return Ok(Requeue::Unfinished(entry)),
             None => return Ok(Requeue::Unknown),
         },
@@ -71,12 +72,18 @@ pub fn cancel_lane(
     let mut end = first.clone();
     end.extend_from_slice(&[0xff; 33]);
     let start = after.map_or(Bound::Included(first), |after| Bound::Excluded(after.clone()));
-    let mut last = None;
+    let mut found: Vec<(Key, LaneEntry, bool)> = Vec::new();
     for guard in stage.tables().lanes.range((start, Bound::Included(end))).take(limit) {
         let (key, value) = guard.into_inner()?;
-        let entry = decode_lane(&key, &value)?;
+        found.push((Key::from_slice(&key), decode_lane(&key, &value)?, true));
+    }
+    found.extend(stage.recent().of(webhook.as_u128()).take(limit).map(|entry| (keys::lane(entry), *entry, false)));
+    found.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    found.truncate(limit);
+    let mut last = after.cloned();
+    for (key, entry, has_row) in found {
         settle(stage, Settle { entry, attempt: None, next: Next::Cancelled, at })?;
-        last = Some(Key::from_slice(&key));
+        last = if has_row { Some(key) } else { last };
     }
     Ok(last)
 }

@@ -6,12 +6,14 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use fjall::Readable as _;
+use fjall::{Readable as _, Snapshot};
+use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 
 use super::expiry::Expiry;
 use super::fault::corrupt;
 use super::keys;
+use super::recent::{Recent, merge};
 use super::rows::{EventRow, MessageRow, decode, decode_lane};
 use super::tables::Tables;
 use crate::domain::{Event, EventId, InstanceId, LaneClass, LaneEntry, MessageState, MessageStatus, WebhookId};
@@ -19,7 +21,7 @@ use crate::store::{DirectoryRecords, LaneQuery, StoreError};
 
 /// A commit shown in part would lose deliveries (P2): the lane is read on from the last entry shown, and one that came before it
 /// too late would never be read.
-pub fn lane(tables: &Tables, query: &LaneQuery) -> Result<Vec<LaneEntry>, StoreError> {
+pub fn lane(tables: &Tables, recent: &RwLock<Recent>, query: &LaneQuery) -> Result<Vec<LaneEntry>, StoreError> {
     let part = keys::lane_part(query.webhook.as_u128(), query.class, query.order_key);
     let mut end = part.clone();
     end.extend_from_slice(&[0xff; 24]);
@@ -27,9 +29,19 @@ pub fn lane(tables: &Tables, query: &LaneQuery) -> Result<Vec<LaneEntry>, StoreE
         Some((due, event)) => Bound::Excluded(keys::lane_place(&part, due, event)),
         None => Bound::Included(part),
     };
-    let page = tables.db.snapshot().range(&tables.lanes, (start, Bound::Included(end))).take(query.limit);
-    page.map(|guard| guard.into_inner().map_err(StoreError::from).and_then(|(key, value)| decode_lane(&key, &value)))
-        .collect()
+    let (snapshot, in_memory) = with_snapshot(tables, recent, |recent| recent.page(query));
+    let page = snapshot.range(&tables.lanes, (start, Bound::Included(end))).take(query.limit);
+    let stored = page
+        .map(|guard| guard.into_inner().map_err(StoreError::from).and_then(|(key, value)| decode_lane(&key, &value)));
+    Ok(merge(stored.collect::<Result<_, _>>()?, in_memory, query.limit))
+}
+
+/// A snapshot of the tables, and what is in memory only at the same moment or just before the last commit was noted there.
+pub fn with_snapshot<T>(tables: &Tables, recent: &RwLock<Recent>, look: impl FnOnce(&Recent) -> T) -> (Snapshot, T) {
+    let recent = recent.read();
+    let snapshot = tables.db.snapshot();
+    let seen = look(&recent);
+    (snapshot, seen)
 }
 
 /// Skips from key to key: costs one seek each, however many entries are parked.

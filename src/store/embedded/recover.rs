@@ -1,19 +1,22 @@
-//! Opening what is on disk: the format is checked, lanes and dead letters are counted in one pass.
+//! Opening what is on disk: the format is checked, lanes and dead letters are counted in one pass, and entries that were in memory
+//! only are found by their events.
 
 use std::time::Instant;
 
 use super::counts::{Change, Totals};
 use super::fault::corrupt;
 use super::keys;
-use super::rows::{DeadRow, decode, decode_lane};
-use super::stage::HISTORY_BYTES;
+use super::recent::Recent;
+use super::rows::{DeadRow, EventRow, decode, decode_lane};
+use super::stage::{FLOOR, HISTORY_BYTES};
 use super::tables::Tables;
 use crate::domain::EventId;
 use crate::store::{RecoveryReport, StoreError};
 
 const FORMAT: &[u8] = b"format";
-/// The format this version writes, and the only one it reads.
-const VERSION: u32 = 1;
+/// The format this version writes. It reads the one before too, which knew no floor: all entries had rows.
+const VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 /// There only while no process has the store open: written at close, removed at open.
 const CLOSED_MARK: &[u8] = b"closed";
 
@@ -21,6 +24,7 @@ const CLOSED_MARK: &[u8] = b"closed";
 #[derive(Debug)]
 pub struct Found {
     pub totals: Totals,
+    pub recent: Recent,
     pub history_bytes: u64,
     pub report: RecoveryReport,
 }
@@ -29,7 +33,7 @@ pub struct Found {
 pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
     let is_new = check_format(tables)?;
     let was_closed = tables.meta.contains_key(CLOSED_MARK)?;
-    let totals = count(tables)?;
+    let mut totals = count(tables)?;
     let newest = tables.events.last_key_value().map(fjall::Guard::key).transpose()?;
     let last_event = newest.and_then(|key| Some(EventId::from_be_bytes((*key).try_into().ok()?)));
     let history_bytes = match tables.meta.get(HISTORY_BYTES)? {
@@ -38,6 +42,10 @@ pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
         ),
         None => 0,
     };
+    let recent = find_recent(tables, last_event)?;
+    for entry in recent.entries() {
+        totals.apply(Change::Enter(*entry));
+    }
     let mut directory = 0;
     for guard in tables.directory.iter() {
         guard.key()?;
@@ -53,7 +61,7 @@ pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
         took: began.elapsed(),
         last_event,
     };
-    Ok(Found { totals, history_bytes, report })
+    Ok(Found { totals, recent, history_bytes, report })
 }
 
 /// Answers whether the store is new.
@@ -68,11 +76,41 @@ fn check_format(tables: &Tables) -> Result<bool, StoreError> {
     let version = std::str::from_utf8(&value).ok().and_then(|text| text.parse::<u32>().ok());
     match version {
         Some(VERSION) => Ok(false),
+        Some(OLDEST_VERSION) => {
+            // From the first commit on an older version would not find all entries.
+            tables.meta.insert(FORMAT, VERSION.to_string())?;
+            Ok(false)
+        }
         Some(newer) if newer > VERSION => Err(StoreError::NewerFormat(format!(
             "its format is {newer}, this version reads {VERSION}; start the newer version again"
         ))),
         _ => Err(corrupt("the format version", &String::from_utf8_lossy(&value))),
     }
+}
+
+/// Entries of events from the floor on that have neither a row nor history: they were in memory only.
+fn find_recent(tables: &Tables, last_event: Option<EventId>) -> Result<Recent, StoreError> {
+    let Some(value) = tables.meta.get(FLOOR)? else {
+        return Ok(Recent::from(last_event.map_or(EventId::MIN, EventId::next)));
+    };
+    let raw = (*value).try_into().map_err(|_| corrupt("the floor", &"it is not 16 bytes long"))?;
+    let floor = EventId::from_be_bytes(raw);
+    let mut recent = Recent::from(floor);
+    for guard in tables.events.range(keys::event(floor)..) {
+        let (key, value) = guard.into_inner()?;
+        let raw = (*key).try_into().map_err(|_| corrupt("an event", &"its key is not 16 bytes long"))?;
+        let (row, _) = EventRow::decode(&value)?;
+        for entry in row.owed(EventId::from_be_bytes(raw)) {
+            if !recent.takes(&entry) {
+                continue;
+            }
+            let has_history = tables.history.prefix(keys::delivery(entry.webhook, entry.event)).next().is_some();
+            if !has_history && !tables.lanes.contains_key(keys::lane(&entry))? {
+                recent.enter(entry);
+            }
+        }
+    }
+    Ok(recent)
 }
 
 fn count(tables: &Tables) -> Result<Totals, StoreError> {

@@ -1,7 +1,9 @@
 //! What the writer is asked for, and the commit that answers many such requests at once.
 
+use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
+use super::recent::Recent;
 use super::stage::Stage;
 use super::tables::Tables;
 use crate::domain::{AttemptOrigin, EventId, Timestamp, WebhookId};
@@ -19,6 +21,7 @@ pub enum Op {
     Flush(Answer<()>),
     ChangeDirectory(Vec<DirectoryChange>, Answer<()>),
     PutSetting(&'static str, Vec<u8>, Answer<()>),
+    PutSettingIfAbsent(&'static str, Vec<u8>, Answer<Vec<u8>>),
     Requeue { webhook: WebhookId, event: EventId, origin: AttemptOrigin, due: Timestamp, answer: Answer<Requeue> },
     CancelLane(WebhookId, usize, Answer<bool>),
     Retain(Timestamp, Retention, Answer<RetentionStep>),
@@ -29,7 +32,7 @@ pub enum Op {
 impl Op {
     /// Reads what is committed, so everything before it must be.
     pub const fn reads_committed(&self) -> bool {
-        matches!(self, Self::Requeue { .. } | Self::CancelLane(..) | Self::Retain(..))
+        matches!(self, Self::Requeue { .. } | Self::CancelLane(..) | Self::Retain(..) | Self::PutSettingIfAbsent(..))
     }
 
     pub fn refuse(self, error: StoreError) {
@@ -37,6 +40,7 @@ impl Op {
             Self::Append(_, answer) => drop(answer.send(Err(error))),
             Self::Requeue { answer, .. } => drop(answer.send(Err(error))),
             Self::CancelLane(_, _, answer) => drop(answer.send(Err(error))),
+            Self::PutSettingIfAbsent(_, _, answer) => drop(answer.send(Err(error))),
             Self::Retain(_, _, answer) => drop(answer.send(Err(error))),
             Self::Settle(_, answer)
             | Self::Flush(answer)
@@ -67,8 +71,14 @@ pub struct Commit<'t> {
 }
 
 impl<'t> Commit<'t> {
-    pub fn new(tables: &'t Tables) -> Self {
-        Self { stage: Stage::new(tables), replies: Vec::new(), needs_sync: false, spoilt: None, is_alone: false }
+    pub fn new(tables: &'t Tables, recent: &'t RwLock<Recent>) -> Self {
+        Self {
+            stage: Stage::new(tables, recent),
+            replies: Vec::new(),
+            needs_sync: false,
+            spoilt: None,
+            is_alone: false,
+        }
     }
 
     pub fn has_room_for(&self, op: &Op) -> bool {

@@ -88,6 +88,7 @@ impl Pass<'_> {
     ) -> Result<(), StoreError> {
         let bound = self.now.before(self.retention.dead);
         let dead = &stage.tables().dead;
+        let floor = stage.recent().floor();
         let mut looked_at = 0;
         for guard in snapshot.range::<Key, _>(dead, (walk.start(), std::ops::Bound::Unbounded)).take(DEAD_PER_STEP) {
             let (key, value) = guard.into_inner()?;
@@ -99,6 +100,9 @@ impl Pass<'_> {
                 stage.remove(Table::Dead, key.clone());
                 stage.change(Change::Undied { webhook, data_bytes: row.data_bytes });
                 remove_history(stage, snapshot, webhook, event)?;
+                if event >= floor {
+                    stage.spill_all();
+                }
                 step.dead += 1;
             }
             walk.after = Some(key);
@@ -157,7 +161,7 @@ fn remove_event(
     for entry in row.owed(id) {
         let is_held = match history_of(tables, snapshot, entry.webhook, id)?.last() {
             Some(last) => last.standing.holds_event(),
-            None => first_place(tables, snapshot, &row, entry.webhook, id)?.is_some(),
+            None => stage.recent().holds(&entry) || first_place(tables, snapshot, Some(entry))?.is_some(),
         };
         if is_held {
             return Ok(None);

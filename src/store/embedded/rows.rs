@@ -176,6 +176,11 @@ impl EventRow {
         self.owed.iter().map(move |(webhook, placed)| placed.entry(*webhook, id))
     }
 
+    /// The entry the event was stored with for this webhook.
+    pub fn owed_to(&self, webhook: WebhookIdBits, id: EventId) -> Option<LaneEntry> {
+        self.owed(id).find(|entry| entry.webhook == webhook)
+    }
+
     pub fn held_back(&self, webhook: WebhookIdBits) -> Option<HeldBack> {
         self.held_back.iter().find(|(held, _)| *held == webhook).map(|(_, rule)| *rule)
     }

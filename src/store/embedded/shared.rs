@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
-use super::counts::Counts;
-
 use super::EmbeddedConfig;
+use super::counts::Counts;
+use super::recent::Recent;
 use super::recover::{Found, recover};
 use super::tables::{Expiries, Tables};
 use crate::store::StoreError;
@@ -24,6 +24,7 @@ pub struct Shared {
     tables: RwLock<Option<Arc<Tables>>>,
     pub is_closed: AtomicBool,
     pub counts: Counts,
+    pub recent: RwLock<Recent>,
     pub expiries: Expiries,
     pub figures: Figures,
 }
@@ -44,11 +45,13 @@ impl Shared {
             tables: RwLock::new(None),
             is_closed: AtomicBool::new(false),
             counts: Counts::default(),
+            recent: RwLock::default(),
             expiries: Expiries::default(),
             figures: Figures::default(),
         };
         let mut found = shared.open_tables()?;
         shared.counts.replace(std::mem::take(&mut found.totals));
+        *shared.recent.write() = std::mem::take(&mut found.recent);
         Ok((shared, found))
     }
 

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use ahash::AHashSet;
 use fjall::{PersistMode, UserValue};
+use parking_lot::{RwLock, RwLockReadGuard};
 use serde::Serialize;
 
 use super::counts::Change;
 use super::keys::{self, Key};
+use super::recent::Recent;
 use super::rows::{HistoryRow, LaneRow, decode, encode};
 use super::tables::{Table, Tables};
 use crate::domain::{EventId, LaneEntry, WebhookIdBits};
@@ -14,9 +17,19 @@ use crate::store::StoreError;
 
 /// Where the size of events and history is kept: written with each commit, so that it is right after any crash.
 pub const HISTORY_BYTES: &[u8] = b"history-bytes";
+/// Where the floor of [`Recent`] is kept, likewise.
+pub const FLOOR: &[u8] = b"floor";
 
 pub struct Stage<'t> {
     tables: &'t Tables,
+    recent: &'t RwLock<Recent>,
+    /// Entries that stay in memory.
+    fresh: Vec<LaneEntry>,
+    /// Entries that leave memory.
+    left: Vec<LaneEntry>,
+    left_ids: AHashSet<(WebhookIdBits, EventId)>,
+    /// Nothing stays in memory, and nothing of the past is looked through any more.
+    spills_all: bool,
     /// A key that was written twice in one batch would have no defined value in the store below: the last write is kept here.
     writes: HashMap<(Table, Key), Option<UserValue>, ahash::RandomState>,
     changes: Vec<Change>,
@@ -26,8 +39,29 @@ pub struct Stage<'t> {
 }
 
 impl<'t> Stage<'t> {
-    pub fn new(tables: &'t Tables) -> Self {
-        Self { tables, writes: HashMap::default(), changes: Vec::new(), grown_bytes: 0, staged_bytes: 0 }
+    pub fn new(tables: &'t Tables, recent: &'t RwLock<Recent>) -> Self {
+        Self {
+            tables,
+            recent,
+            fresh: Vec::new(),
+            left: Vec::new(),
+            left_ids: AHashSet::new(),
+            spills_all: false,
+            writes: HashMap::default(),
+            changes: Vec::new(),
+            grown_bytes: 0,
+            staged_bytes: 0,
+        }
+    }
+
+    /// What is in memory only, as it was before this commit.
+    pub fn recent(&self) -> RwLockReadGuard<'t, Recent> {
+        self.recent.read()
+    }
+
+    /// A delivery's history is removed although its event stays: it must not look fresh after a crash.
+    pub const fn spill_all(&mut self) {
+        self.spills_all = true;
     }
 
     pub const fn tables(&self) -> &'t Tables {
@@ -75,6 +109,17 @@ impl<'t> Stage<'t> {
         self.remove(table, key);
     }
 
+    /// The entry as its event is stored with it.
+    pub fn enter_first(&mut self, entry: &LaneEntry) -> Result<(), StoreError> {
+        let is_newest = self.fresh.last().is_none_or(|last| last.event <= entry.event);
+        if is_newest && self.recent.read().takes(entry) {
+            self.fresh.push(*entry);
+            self.changes.push(Change::Enter(*entry));
+            return Ok(());
+        }
+        self.enter_lane(entry)
+    }
+
     pub fn enter_lane(&mut self, entry: &LaneEntry) -> Result<(), StoreError> {
         self.put_row(Table::Lanes, keys::lane(entry), &LaneRow::from(entry))?;
         self.changes.push(Change::Enter(*entry));
@@ -84,6 +129,17 @@ impl<'t> Stage<'t> {
     /// Answers whether the entry was in its place, with as many attempts: an older life of it may have had the same place.
     /// The read is of a key that was just written or just paged in.
     pub fn leave_lane(&mut self, entry: &LaneEntry) -> Result<bool, StoreError> {
+        // One that has left in this commit may have come back to the same place: as a row.
+        if self.recent.read().holds(entry) && self.left_ids.insert((entry.webhook, entry.event)) {
+            self.left.push(*entry);
+            self.changes.push(Change::Leave(*entry));
+            return Ok(true);
+        }
+        if let Some(at) = self.fresh.iter().position(|fresh| fresh == entry) {
+            self.fresh.remove(at);
+            self.changes.push(Change::Leave(*entry));
+            return Ok(true);
+        }
         let key = keys::lane(entry);
         let Some(value) = self.get(Table::Lanes, &key)? else { return Ok(false) };
         let held: LaneRow = decode("a lane entry", &value)?;
@@ -111,24 +167,63 @@ impl<'t> Stage<'t> {
 
     /// Makes all of it true at once, as durable as `mode`; answers what it changes in the counts.
     /// `history_bytes` is the size of events and history before, and after when this succeeds.
-    pub fn commit(self, mode: PersistMode, history_bytes: &mut u64) -> Result<Vec<Change>, StoreError> {
-        if self.writes.is_empty() {
+    pub fn commit(mut self, mode: PersistMode, history_bytes: &mut u64) -> Result<Vec<Change>, StoreError> {
+        if self.writes.is_empty() && !self.spills_all {
             return Ok(self.changes);
         }
+        let floor = self.spill()?;
         let grown = history_bytes.saturating_add_signed(self.grown_bytes);
+        let writes = std::mem::take(&mut self.writes);
         let mut batch =
-            fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), self.writes.len() + 1).durability(Some(mode));
-        for ((table, key), value) in self.writes {
+            fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), writes.len() + 2).durability(Some(mode));
+        for ((table, key), value) in writes {
             match value {
                 Some(value) => batch.insert(self.tables.of(table), key.as_slice(), value),
                 None => batch.remove(self.tables.of(table), key.as_slice()),
             }
         }
+        batch.insert(&self.tables.meta, FLOOR, floor.to_be_bytes());
         if grown != *history_bytes {
             batch.insert(&self.tables.meta, HISTORY_BYTES, grown.to_be_bytes());
         }
         batch.commit()?;
         *history_bytes = grown;
+        let mut recent = self.recent.write();
+        self.left.iter().for_each(|entry| recent.leave(entry));
+        self.fresh.iter().for_each(|entry| recent.enter(*entry));
+        recent.trim();
+        if self.spills_all {
+            *recent = Recent::from(floor);
+        }
+        drop(recent);
         Ok(self.changes)
+    }
+
+    /// Stages the rows of entries that leave memory without being settled; answers the floor after this commit.
+    fn spill(&mut self) -> Result<EventId, StoreError> {
+        let recent = self.recent.read();
+        let floor = recent.floor();
+        if self.spills_all {
+            let fresh = std::mem::take(&mut self.fresh);
+            let all: Vec<_> = recent.entries().copied().chain(fresh).collect();
+            let newest = all.iter().map(|entry| entry.event).max().unwrap_or(EventId::MIN).max(recent.newest());
+            drop(recent);
+            self.spill_these(all)?;
+            return Ok(newest.next());
+        }
+        let old = recent.to_spill();
+        drop(recent);
+        self.spill_these(old)?;
+        Ok(floor)
+    }
+
+    fn spill_these(&mut self, entries: Vec<LaneEntry>) -> Result<(), StoreError> {
+        for entry in entries {
+            if self.left_ids.insert((entry.webhook, entry.event)) {
+                self.put_row(Table::Lanes, keys::lane(&entry), &LaneRow::from(&entry))?;
+                self.left.push(entry);
+            }
+        }
+        Ok(())
     }
 }

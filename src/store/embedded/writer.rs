@@ -143,7 +143,8 @@ impl Writer {
                 }
             };
             tables.wait_for_files();
-            let mut commit = Commit::new(&tables);
+            let shared = Arc::clone(&self.shared);
+            let mut commit = Commit::new(&tables, &shared.recent);
             while let Some(op) = rest.next_if(|op| !matches!(op, Op::Close(_)) && commit.has_room_for(op)) {
                 self.stage(&mut commit, op);
             }
@@ -200,6 +201,16 @@ impl Writer {
                 commit.needs_sync = true;
                 commit.stage.put(Table::Meta, super::read::setting_key(name), value);
                 commit.take(Ok(()), answer);
+            }
+            Op::PutSettingIfAbsent(name, value, answer) => {
+                commit.needs_sync = true;
+                let in_force = super::read::setting(commit.stage.tables(), name).map(|known| {
+                    known.unwrap_or_else(|| {
+                        commit.stage.put(Table::Meta, super::read::setting_key(name), value.clone());
+                        value
+                    })
+                });
+                commit.take(in_force, answer);
             }
             Op::Requeue { webhook, event, origin, due, answer } => {
                 commit.needs_sync = true;
@@ -315,6 +326,7 @@ impl Writer {
             Ok(mut found) => {
                 tracing::warn!(unfinished = found.report.unfinished, took = ?found.report.took, "the store is open again");
                 self.shared.counts.replace(std::mem::take(&mut found.totals));
+                *self.shared.recent.write() = std::mem::take(&mut found.recent);
                 self.history_bytes = found.history_bytes;
                 self.walks = Walks::default();
                 self.cancelled = None;

@@ -190,6 +190,10 @@ impl Store for MemoryStore {
         self.with(move |state| drop(state.settings.insert(name, value)))
     }
 
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
+        self.with(move |state| state.settings.entry(name).or_insert(value).clone())
+    }
+
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {
         self.with(move |state| state.retain(now, retention))
     }

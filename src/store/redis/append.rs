@@ -24,6 +24,7 @@ const EVENTS_PER_CALL: usize = 256;
 const EVENTS_OF_ONE_REQUEST: usize = 1_024;
 
 pub async fn append(shared: &Shared, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError> {
+    shared.is_safe_enough()?;
     let answers = append_all(shared, &batch).await;
     if answers.is_err() {
         let entries =
@@ -35,6 +36,7 @@ pub async fn append(shared: &Shared, batch: Vec<Append>) -> Result<Vec<Appended>
 }
 
 async fn append_all(shared: &Shared, batch: &[Append]) -> Result<Vec<Appended>, StoreError> {
+    let pledge = shared.pledge().await?;
     let mut by_shard: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
     for (place, append) in batch.iter().enumerate() {
         by_shard.entry(ShardId::of_instance(&append.event.instance)).or_default().push(place);
@@ -45,7 +47,7 @@ async fn append_all(shared: &Shared, batch: &[Append]) -> Result<Vec<Appended>, 
         answers[place] = answer;
     }
     append_elsewhere(shared, batch, &mut answers).await?;
-    shared.confirm().await?;
+    shared.confirm(pledge).await?;
     Ok(answers)
 }
 
@@ -134,7 +136,7 @@ async fn repair(shared: &Shared, repeated: Vec<(ShardId, EventId, LaneEntry)>) -
         let mut call = Call::new(shared.keys.base(shard));
         call.arg(&lane_name(owed.webhook, owed.class)).arg(&first.to_be_bytes());
         call.arg(score(&owed).as_bytes()).arg(&member(&owed)?).arg(&member(&plain)?);
-        let entered = number(&shared.link.call(&shared.scripts.repair, &call).await?)?;
+        let entered = number(&shared.confirmed().call(&shared.scripts.repair, &call).await?)?;
         if entered > 0 {
             tracing::info!(event = %first, webhook = %owed.webhook_id(), "an append that failed half-way is complete now");
             shared.count([owed.webhook]).await?;
@@ -216,7 +218,7 @@ impl Staged {
         }
         call.extend(&self.messages);
 
-        let told = shared.link.call(&shared.scripts.append, &call).await?;
+        let told = shared.confirmed().call(&shared.scripts.append, &call).await?;
         let [sequence, duplicates, late, lengths] = fields(told)?;
         let counted = self.lanes.keys().map(|(webhook, class)| Counted::Waiting(*webhook, *class));
         shared.counts.tell(number(&sequence)?, counted.zip(numbers(lengths)?));

@@ -4,12 +4,14 @@
 //! reached Redis is never repeated here: whoever asked decides (settlements can be repeated, appends with a client id too).
 
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
 
 use deadpool_redis::{cluster, sentinel};
 use parking_lot::Mutex;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::script::{Call, Script};
@@ -87,6 +89,11 @@ impl Link {
         &self.url
     }
 
+    /// Which connection is in use, by count; connects when there is none.
+    pub async fn number(&self) -> Result<u64, StoreError> {
+        self.in_time(async { Ok(self.connection().await?.0) }).await
+    }
+
     fn connected(&self) -> Option<(u64, Connection)> {
         let current = self.current.lock();
         current.1.clone().map(|connection| (current.0, connection))
@@ -96,6 +103,11 @@ impl Link {
         if let Some(connected) = self.connected() {
             return Ok(connected);
         }
+        // Seldom taken and large: kept out of the futures of all requests.
+        Box::pin(self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<(u64, Connection), StoreError> {
         let _turn = self.connecting.lock().await;
         if let Some(connected) = self.connected() {
             return Ok(connected);
@@ -127,18 +139,48 @@ impl Link {
     }
 
     async fn try_run(&self, command: &Cmd) -> Result<Result<Value, RedisError>, StoreError> {
-        let asked = async {
+        self.in_time(async {
             let (number, connection) = self.connection().await?;
             let answer = match connection {
                 Connection::One(mut one) => one.req_packed_command(command).await,
                 Connection::Cluster(mut cluster) => cluster.req_packed_command(command).await,
             };
-            let answer = answer.and_then(Value::extract_error);
-            if answer.as_ref().is_err_and(breaks_connection) {
-                self.forget(number);
-            }
-            Ok(answer)
-        };
+            Ok(self.looked_at(number, answer))
+        })
+        .await
+    }
+
+    /// Runs a command on every server that takes writes.
+    pub async fn ask_all(&self, command: &Cmd) -> Result<Result<Vec<Value>, RedisError>, StoreError> {
+        self.in_time(async {
+            let (number, connection) = self.connection().await?;
+            let answer = match connection {
+                Connection::One(mut one) => one.req_packed_command(command).await.map(|answer| vec![answer]),
+                Connection::Cluster(mut cluster) => {
+                    let each = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special));
+                    let answers = cluster.route_command(command.clone(), RoutingInfo::MultiNode(each)).await;
+                    answers.map(|answers| match answers {
+                        Value::Map(of_nodes) => of_nodes.into_iter().map(|(_, answer)| answer).collect(),
+                        other => vec![other],
+                    })
+                }
+            };
+            let answers = self.looked_at(number, answer.map(Value::Array));
+            Ok(answers.map(|answers| if let Value::Array(answers) = answers { answers } else { vec![answers] }))
+        })
+        .await
+    }
+
+    /// Errors within the answer are errors; those of the connection end it.
+    fn looked_at(&self, number: u64, answer: Result<Value, RedisError>) -> Result<Value, RedisError> {
+        let answer = answer.and_then(Value::extract_error);
+        if answer.as_ref().is_err_and(breaks_connection) {
+            self.forget(number);
+        }
+        answer
+    }
+
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         if let Ok(answer) = tokio::time::timeout(self.timeout, asked).await {
             return answer;
         }

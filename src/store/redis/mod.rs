@@ -6,7 +6,7 @@
 //! - Several nodes append to one lane: the script keeps the order of places the order of commits, and [`Appended::Late`] tells a
 //!   node that it is not the only one.
 //! - Settlements are fenced ([`RedisStore::set_fence`]): a deposed owner is refused inside the script (P9).
-//! - P1 holds as far as Redis's own persistence does: [`RedisStore::report`]. At `maxmemory` events are refused whole and settlements are
+//! - P1 holds as far as Redis's own persistence does: [`Store::persistence`]. At `maxmemory` events are refused whole and settlements are
 //!   still taken: their script removes before it adds.
 //!
 //! All or nothing holds for one instance's events of a batch in their shard (see `append`), not over shards: a batch that fails
@@ -16,6 +16,7 @@
 
 mod answer;
 mod append;
+mod confirm;
 mod counts;
 mod deliveries;
 mod doubts;
@@ -47,13 +48,12 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 pub use self::feed::Notice;
-pub use self::inspect::RedisReport;
 pub use self::membership::{MembershipConfig, RedisMembership};
 use self::settle::Fencing;
 use self::shared::Shared;
-pub use self::url::{InvalidUrl, RedisUrl};
+pub use self::url::{InvalidUrl, RedisUrl, TlsFiles};
 use super::{
-    Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
+    Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery, Persistence,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
 };
 use crate::domain::{
@@ -71,10 +71,14 @@ pub struct RedisConfig {
     pub timeout: Duration,
     /// Others may write as well: appends wake the owners of shards, retention keeps to fenced shards.
     pub many_nodes: bool,
-    /// Appends wait until so many replicas have them (`WAIT`).
+    /// Appends wait until so many replicas have them (`WAIT`); with fewer they fail, and are stored all the same.
     pub wait_replicas: u8,
     /// Appends wait until they are in the append-only file (`WAITAOF`, Redis 7.2), also of that many replicas.
     pub wait_aof: bool,
+    /// Events are refused while Redis keeps them less safely.
+    pub least: Durability,
+    /// Between two looks at how Redis is set.
+    pub look_every: Duration,
 }
 
 impl RedisConfig {
@@ -82,7 +86,16 @@ impl RedisConfig {
     #[must_use]
     pub fn new(url: RedisUrl) -> Self {
         let timeout = Duration::from_secs(2);
-        Self { url, prefix: "pombo".into(), timeout, many_nodes: false, wait_replicas: 0, wait_aof: false }
+        Self {
+            url,
+            prefix: "pombo".into(),
+            timeout,
+            many_nodes: false,
+            wait_replicas: 0,
+            wait_aof: false,
+            least: Durability::RedisNone,
+            look_every: Duration::from_secs(10),
+        }
     }
 }
 
@@ -91,7 +104,6 @@ impl RedisConfig {
 pub struct RedisStore {
     shared: Arc<Shared>,
     recovery: RecoveryReport,
-    report: RedisReport,
 }
 
 impl RedisStore {
@@ -102,14 +114,18 @@ impl RedisStore {
     pub async fn open(config: RedisConfig) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::new(config)?);
         inspect::claim(&shared).await?;
-        let report = inspect::report(&shared).await;
+        shared.stand_on(inspect::look(&shared).await?);
         let recovery = inspect::recover(&shared).await?;
-        Ok(Self { shared, recovery, report })
+        tokio::spawn(inspect::watch(Arc::downgrade(&shared)));
+        Ok(Self { shared, recovery })
     }
 
-    /// What kind of Redis was found.
-    pub const fn report(&self) -> &RedisReport {
-        &self.report
+    /// Whether Redis can confirm commits as it is asked to; what it says when it cannot.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn can_confirm(&self) -> Result<Result<(), String>, StoreError> {
+        self.shared.can_confirm().await
     }
 
     /// From now on settlements of `shard` are applied only while the shard's `owner` key holds exactly this text; `None`: unchecked.
@@ -244,12 +260,20 @@ impl Store for RedisStore {
         self.with(move |shared| async move { operate::put_setting(shared, name, &value).await })
     }
 
+    fn put_setting_if_absent(&self, name: &'static str, value: Vec<u8>) -> StoreFuture<'_, Vec<u8>> {
+        self.with(move |shared| async move { operate::put_setting_if_absent(shared, name, &value).await })
+    }
+
     fn retain(&self, now: Timestamp, retention: Retention) -> StoreFuture<'_, RetentionStep> {
         self.with(move |shared| retention::retain(shared, now, retention))
     }
 
     fn durability(&self) -> Durability {
-        self.report.durability
+        self.shared.footing().durability
+    }
+
+    fn persistence(&self) -> Persistence {
+        Persistence::clone(&self.shared.footing())
     }
 
     fn recovery(&self) -> RecoveryReport {
@@ -263,9 +287,12 @@ impl Store for RedisStore {
 
     fn check(&self) -> StoreFuture<'_, ()> {
         self.with(|shared| async {
+            shared.is_safe_enough()?;
+            let pledge = shared.pledge().await?;
             let mut write = redis::cmd("SET");
             write.arg(format!("{}check", shared.keys.directory())).arg(1).arg("EX").arg(60);
-            shared.link.run(&write).await.map(drop)
+            shared.confirmed().run(&write).await?;
+            shared.is_confirmed(pledge).await
         })
     }
 

@@ -136,13 +136,25 @@ pub async fn change_directory(shared: &Shared, changes: &[DirectoryChange]) -> R
         };
         call.arg(name.as_bytes()).arg(&text);
     }
-    shared.link.call(&shared.scripts.directory, &call).await?;
-    shared.confirm().await
+    let pledge = shared.pledge().await?;
+    shared.confirmed().call(&shared.scripts.directory, &call).await?;
+    shared.confirm(pledge).await
 }
 
 pub async fn put_setting(shared: &Shared, name: &str, value: &[u8]) -> Result<(), StoreError> {
     let mut write = cmd("HSET");
     write.arg(format!("{}settings", shared.keys.directory())).arg(name).arg(value);
-    shared.link.run(&write).await?;
-    shared.confirm().await
+    let pledge = shared.pledge().await?;
+    shared.confirmed().run(&write).await?;
+    shared.confirm(pledge).await
+}
+
+pub async fn put_setting_if_absent(shared: &Shared, name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let mut write = cmd("HSETNX");
+    write.arg(format!("{}settings", shared.keys.directory())).arg(name).arg(value);
+    let pledge = shared.pledge().await?;
+    shared.confirmed().run(&write).await?;
+    shared.confirm(pledge).await?;
+    let in_force = super::read::setting(shared, name).await?;
+    in_force.ok_or_else(|| StoreError::Unavailable(format!("the setting {name} was removed while it was written")))
 }

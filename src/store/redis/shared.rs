@@ -1,12 +1,11 @@
 //! What all operations share: the link, names, scripts, counts, fences.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
-use redis::cmd;
 
 use super::RedisConfig;
-use super::answer::numbers;
 use super::counts::Counts;
 use super::doubts::Doubts;
 use super::keys::Keys;
@@ -14,12 +13,15 @@ use super::link::Link;
 use super::retention::Walk;
 use super::script::Scripts;
 use crate::domain::{ShardId, Timestamp};
-use crate::store::StoreError;
+use crate::store::{Durability, Persistence, StoreError};
 
 #[derive(Debug)]
 pub struct Shared {
     pub config: RedisConfig,
     pub link: Link,
+    /// For writes that are confirmed; see `confirm`.
+    pub(super) confirmed: Option<Link>,
+    pub(super) footing: RwLock<Arc<Persistence>>,
     pub keys: Keys,
     pub scripts: Scripts,
     pub counts: Counts,
@@ -38,9 +40,13 @@ pub struct Shared {
 impl Shared {
     pub fn new(config: RedisConfig) -> Result<Self, StoreError> {
         let link = Link::new(&config.url, config.timeout)?;
+        let is_confirmed = config.wait_aof || config.wait_replicas > 0;
+        let confirmed = if is_confirmed { Some(Link::new(&config.url, config.timeout)?) } else { None };
         let keys = Keys::new(&config.prefix);
         Ok(Self {
             link,
+            confirmed,
+            footing: RwLock::new(Arc::new(Persistence::of(Durability::RedisNone))),
             keys,
             config,
             scripts: Scripts::new(),
@@ -102,29 +108,4 @@ impl Shared {
     pub fn expire_messages(&self, before: Timestamp) {
         self.messages_before.store(before.millis(), Relaxed);
     }
-
-    /// Waits until what was written is where the configuration wants it.
-    pub async fn confirm(&self) -> Result<(), StoreError> {
-        self.commits.fetch_add(1, Relaxed);
-        let RedisConfig { wait_replicas, wait_aof, .. } = self.config;
-        let millis = u64::try_from(self.config.timeout.as_millis() / 2).unwrap_or(1_000);
-        if wait_aof {
-            let mut wait = cmd("WAITAOF");
-            wait.arg(1).arg(wait_replicas).arg(millis);
-            let reached = numbers(self.link.run(&wait).await?)?;
-            let is_enough = reached.first() >= Some(&1) && reached.get(1) >= Some(&u64::from(wait_replicas));
-            return if is_enough { Ok(()) } else { Err(not_confirmed("the append-only file")) };
-        }
-        if wait_replicas > 0 {
-            let mut wait = cmd("WAIT");
-            wait.arg(wait_replicas).arg(millis);
-            let reached = super::answer::number(&self.link.run(&wait).await?)?;
-            return if reached >= u64::from(wait_replicas) { Ok(()) } else { Err(not_confirmed("enough replicas")) };
-        }
-        Ok(())
-    }
-}
-
-fn not_confirmed(place: &str) -> StoreError {
-    StoreError::Unavailable(format!("Redis did not confirm in time that the events reached {place}"))
 }

@@ -1,10 +1,14 @@
 //! A real `redis-server` for tests: on a socket in a folder of its own, killed by its process id when the test is over.
+//! The store comes as a user with no more rights than `docs/redis.md` says it needs.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::RedisUrl;
+
+const USER: &str = "pombo";
+const PASSWORD: &str = "correio";
 
 /// See the module.
 #[derive(Debug)]
@@ -33,7 +37,8 @@ impl Server {
 
     #[must_use]
     pub fn url(&self) -> RedisUrl {
-        RedisUrl::parse(&format!("unix://{}", self.socket().display())).expect("the path is plain")
+        let login = format!("user={USER}&pass={PASSWORD}");
+        RedisUrl::parse(&format!("unix://{}?{login}", self.socket().display())).expect("the path is plain")
     }
 
     #[expect(clippy::disallowed_methods, reason = "polls a child process until a deadline")]
@@ -65,9 +70,21 @@ impl Server {
     }
 }
 
+/// The rule of `docs/redis.md`: what may be done, without who may do it.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn documented_rule() -> Vec<&'static str> {
+    let (_, after) = include_str!("../../../docs/redis.md").split_once("```acl\n").expect("a block of ACL rules");
+    let block = after.split("```").next().expect("a block ends");
+    block.split_whitespace().skip_while(|word| !word.starts_with('>')).skip(1).collect()
+}
+
 fn spawn(folder: &tempfile::TempDir, arguments: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command.current_dir(folder.path()).args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
+    command.args(["--user", USER, "on", &format!(">{PASSWORD}")]).args(documented_rule());
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("these tests need redis-server 7.0 or newer in the PATH (Debian: apt install redis-server)")
 }

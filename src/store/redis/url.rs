@@ -4,7 +4,10 @@
 
 use std::fmt;
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo,
+    TlsCertificates,
+};
 
 /// A parsed address; its `Debug` and `Display` hide the password.
 #[derive(Clone)]
@@ -18,6 +21,21 @@ pub(super) enum Place {
     Single(Box<ConnectionInfo>),
     Sentinel { sentinels: Vec<ConnectionInfo>, service: String, settings: RedisConnectionInfo, is_tls: bool },
     Cluster(Vec<ConnectionInfo>),
+}
+
+/// PEM of TLS, as read from files.
+#[derive(Clone, Default)]
+pub struct TlsFiles {
+    /// Trusted instead of the platform's.
+    pub authorities: Option<Vec<u8>>,
+    /// The certificate Redis is shown, with its chain, and its key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for TlsFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsFiles").finish_non_exhaustive()
+    }
 }
 
 /// Why an address cannot be used.
@@ -38,11 +56,36 @@ impl RedisUrl {
             "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster" => many(scheme, rest)?,
             other => return Err(InvalidUrl(format!("the scheme {other} is unknown"))),
         };
-        let shown = match rest.rsplit_once('@') {
+        // A socket's login is in the query.
+        let plain = rest.split_once('?').map_or(rest, |(before, _)| before);
+        let shown = match plain.rsplit_once('@') {
             Some((_, after)) => format!("{scheme}://***@{after}"),
-            None => text.to_owned(),
+            None => format!("{scheme}://{plain}"),
         };
         Ok(Self { place, shown })
+    }
+
+    /// The same, with authorities and a certificate of one's own.
+    ///
+    /// # Errors
+    /// When the address is not that of a single server that speaks TLS, or the files are not PEM.
+    pub fn with_tls(mut self, files: TlsFiles) -> Result<Self, InvalidUrl> {
+        let TlsFiles { authorities, identity } = files;
+        if authorities.as_deref().is_some_and(|pem| !String::from_utf8_lossy(pem).contains("BEGIN CERTIFICATE")) {
+            return Err(InvalidUrl("the file of authorities holds no certificate".into()));
+        }
+        let client_tls = identity.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        let certificates = TlsCertificates { client_tls, root_cert: authorities };
+        let Place::Single(info) = &mut self.place else {
+            return Err(InvalidUrl(
+                "files of one's own are for a single server; for Sentinel and Cluster let SSL_CERT_FILE name the authorities"
+                    .into(),
+            ));
+        };
+        let client = Client::build_with_tls((**info).clone(), certificates);
+        let client = client.map_err(|error| InvalidUrl(error.to_string()))?;
+        **info = client.get_connection_info().clone();
+        Ok(self)
     }
 }
 
@@ -120,9 +163,12 @@ mod tests {
 
     #[test]
     fn the_password_is_never_shown() {
-        for url in
-            ["redis://u:hunter2@h:1/3", "redis+cluster://u:hunter2@h:1,i:2", "redis+sentinel://:hunter2@h:1/main"]
-        {
+        for url in [
+            "redis://u:hunter2@h:1/3",
+            "redis+cluster://u:hunter2@h:1,i:2",
+            "redis+sentinel://:hunter2@h:1/main",
+            "unix:///run/redis.sock?user=u&pass=hunter2",
+        ] {
             let url = RedisUrl::parse(url).unwrap();
             assert!(!format!("{url} {url:?}").contains("hunter2"), "{url}");
         }

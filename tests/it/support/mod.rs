@@ -2,6 +2,7 @@
 #![expect(dead_code, reason = "a toolbox: each behaviour takes what it needs")]
 
 pub mod api;
+pub mod balancer;
 pub mod command;
 pub mod deadline;
 pub mod events;

@@ -46,7 +46,11 @@ impl Redis {
 
     /// A node of the cluster around it.
     pub async fn node(&self) -> Pombo {
-        Setup::default().set("POMBO_REDIS_URL", &self.url()).start().await
+        self.node_with(Setup::default()).await
+    }
+
+    pub async fn node_with(&self, setup: Setup) -> Pombo {
+        setup.set("POMBO_REDIS_URL", &self.url()).start().await
     }
 
     /// A way to it that can fail.

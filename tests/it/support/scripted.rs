@@ -1,5 +1,6 @@
 //! A receiver that answers each request as a closure says, and keeps what came in the order of arrival.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,6 +62,11 @@ impl Reply {
         Self { status, headers: Vec::new(), body: "", after: Duration::ZERO }
     }
 
+    /// Closes the connection without an answer.
+    pub fn hang_up() -> Self {
+        Self::status(0)
+    }
+
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -104,6 +110,10 @@ impl Scripted {
         let shared = Arc::new(Shared { script: Mutex::new(Arc::new(script)), calls: Mutex::default() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { addr, shared, accepting }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.addr.port()
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -157,10 +167,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn answer(request: Request<Incoming>, shared: &Shared) -> io::Result<Response<Full<Bytes>>> {
     let at = Instant::now();
     let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let mut call = Call {
         path: head.uri.path().to_owned(),
@@ -176,6 +186,9 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Response<
     call.status = reply.status;
     shared.calls.lock().push(call);
     tokio::time::sleep(reply.after).await;
+    if reply.status == 0 {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {
         response = response.header(name, value);

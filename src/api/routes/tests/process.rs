@@ -8,7 +8,10 @@ async fn readiness_follows_the_engine_and_the_store() {
     let world = World::new().await;
     let ask = || TestRequest::get().uri("/readyz");
     let reply = world.call(ask()).await;
-    assert_eq!((reply.status, reply.json()), (200, json!({"ready": true, "durability": "memory", "reasons": []})));
+    assert_eq!(
+        (reply.status, reply.json()),
+        (200, json!({"ready": true, "durability": "memory", "warnings": [], "reasons": []}))
+    );
     *world.engine.accepting.lock() = false;
     assert_eq!(world.call(ask()).await.status, 503);
     *world.engine.accepting.lock() = true;

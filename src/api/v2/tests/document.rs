@@ -48,7 +48,7 @@ async fn every_documented_route_exists_and_asks_for_a_token() {
             count += 1;
         }
     }
-    assert_eq!(count, 29);
+    assert_eq!(count, 30);
 }
 
 #[actix_web::test]

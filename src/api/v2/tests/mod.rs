@@ -2,6 +2,7 @@
 
 mod access;
 mod business;
+mod cluster;
 mod document;
 mod instance;
 mod shape;

@@ -6,16 +6,16 @@ use super::*;
 use crate::domain::LaneClass;
 
 /// A process on a port of its own, killed by its process id.
-struct Node {
+pub struct Node {
     process: Child,
-    port: u16,
+    pub port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl Node {
     /// Each line of `config` is one of its configuration file.
     #[expect(clippy::disallowed_methods, reason = "polls a child process until a deadline")]
-    fn start(config: impl Fn(u16) -> String, arguments: &[&str]) -> Self {
+    pub fn start(config: impl Fn(u16) -> String, arguments: &[&str]) -> Self {
         // A cluster's bus takes the port 10 000 above.
         let free =
             |port: &u16| [0, 10_000].iter().all(|up| std::net::TcpListener::bind(("127.0.0.1", port + up)).is_ok());
@@ -36,7 +36,7 @@ impl Node {
         node
     }
 
-    fn run(&self, words: &[&str]) -> String {
+    pub fn run(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         command.args(["-p", &self.port.to_string()]).args(words);
         String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
@@ -120,4 +120,59 @@ async fn a_failover_of_sentinel_is_followed() {
     until("the store does not find the new master", async || store.check().await.is_ok()).await;
     assert_eq!(store.lane(part(webhook(1), LaneClass::Live)).await.unwrap(), [waiting]);
     works(&store, 100).await;
+}
+
+#[tokio::test]
+async fn an_append_is_confirmed_by_its_replicas_and_holds_up_nobody_while_they_are_away() {
+    let plain = |_| "save \"\"\n".to_owned();
+    let master = Node::start(plain, &[]);
+    let follow = |_| format!("save \"\"\nreplicaof 127.0.0.1 {}\n", master.port);
+    let mut replica = Node::start(follow, &[]);
+    let url = RedisUrl::parse(&format!("redis://127.0.0.1:{}", master.port)).unwrap();
+    let config = RedisConfig { wait_replicas: 1, ..RedisConfig::new(url.clone()) };
+    let store = RedisStore::open(config).await.unwrap();
+    until("the replica does not come up", async || store.check().await.is_ok()).await;
+    let waiting = appended(&store, webhook(1), event_id(0, 1)).await;
+
+    replica.kill();
+    until("the replica is not missed", async || master.run(&["info", "replication"]).contains("connected_slaves:0"))
+        .await;
+    let append = async {
+        let refused = store.append(vec![append(event(event_id(0, 2)), &[entry(webhook(1), event_id(0, 2))])]).await;
+        (refused, Instant::now())
+    };
+    let settle = async {
+        store.settle(vec![settle(waiting, Next::Delivered)]).await.unwrap();
+        Instant::now()
+    };
+    let ((refused, refused_at), settled_at) = tokio::join!(append, settle);
+    assert!(
+        matches!(&refused, Err(crate::store::StoreError::Unavailable(text)) if text.contains("0 replicas of Redis in time, not 1")),
+        "{refused:?}"
+    );
+    assert!(settled_at < refused_at, "a settlement waited for replicas");
+    assert!(store.check().await.is_err(), "it is not ready");
+    // What was not confirmed is stored all the same, and delivered.
+    assert_eq!(store.count_lane(webhook(1)).await.unwrap().unfinished(), 1);
+
+    let _replica = Node::start(follow, &[]);
+    until("the new replica does not come up", async || store.check().await.is_ok()).await;
+    appended(&store, webhook(1), event_id(0, 3)).await;
+}
+
+#[tokio::test]
+async fn a_confirmation_of_another_connection_confirms_nothing() {
+    let master = Node::start(|_| "save \"\"\n".to_owned(), &[]);
+    let _replica = Node::start(|_| format!("save \"\"\nreplicaof 127.0.0.1 {}\n", master.port), &[]);
+    let url = RedisUrl::parse(&format!("redis://127.0.0.1:{}", master.port)).unwrap();
+    let store = RedisStore::open(RedisConfig { wait_replicas: 1, ..RedisConfig::new(url) }).await.unwrap();
+    until("the replica does not come up", async || store.check().await.is_ok()).await;
+    let pledge = store.shared.pledge().await.unwrap();
+    store.shared.is_confirmed(pledge).await.unwrap();
+    master.run(&["client", "kill", "type", "normal"]);
+    until("there is no new connection", async || {
+        store.shared.is_confirmed(store.shared.pledge().await.unwrap()).await.is_ok()
+    })
+    .await;
+    assert!(store.shared.is_confirmed(pledge).await.is_err());
 }

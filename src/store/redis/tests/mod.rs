@@ -3,6 +3,7 @@
 mod many;
 mod model;
 mod nodes;
+mod rights;
 mod weather;
 
 use std::time::Instant;

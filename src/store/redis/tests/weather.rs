@@ -84,12 +84,15 @@ async fn an_operator_is_told_what_is_unsafe() {
     let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]);
     let store = RedisStore::open(RedisConfig::new(server.url())).await.unwrap();
     assert_eq!(store.durability(), Durability::RedisNone);
-    let warnings = store.report().warnings.join("\n");
+    let warnings = store.persistence().warnings.join("\n");
     assert!(warnings.contains("appendonly") && warnings.contains("noeviction"), "{warnings}");
     let safe = Server::start(&["--appendonly", "yes"]);
     let store = RedisStore::open(RedisConfig::new(safe.url())).await.unwrap();
-    assert_eq!((store.durability(), store.report().warnings.len()), (Durability::AofEverysec, 0));
-    assert!(store.report().version.starts_with(|first: char| first.is_ascii_digit()));
+    assert_eq!((store.durability(), store.persistence().warnings.len()), (Durability::AofEverysec, 0));
+    let told = store.persistence().redis.unwrap();
+    assert!(told.version.starts_with(|first: char| first.is_ascii_digit()), "{told:?}");
+    let settings = [told.appendonly, told.appendfsync, told.maxmemory_policy].map(Option::unwrap);
+    assert_eq!(settings, ["yes", "everysec", "noeviction"]);
 }
 
 #[tokio::test]
@@ -111,4 +114,48 @@ async fn an_append_without_its_replicas_is_not_confirmed() {
     let store = RedisStore::open(config).await.unwrap();
     let refused = store.append(vec![append(event(event_id(0, 1)), &[])]).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("replicas")), "{refused:?}");
+}
+
+async fn set(server: &Server, name: &str, value: &str) {
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg(name).arg(value);
+    server.ask::<()>(&set).await;
+}
+
+#[tokio::test]
+async fn events_are_refused_while_redis_keeps_less_than_is_required_and_the_change_is_seen() {
+    let server = Server::start(&["--appendonly", "yes"]);
+    let (least, look_every) = (Durability::AofEverysec, Duration::from_millis(20));
+    let config = RedisConfig { least, look_every, ..RedisConfig::new(server.url()) };
+    let store = RedisStore::open(config).await.unwrap();
+    let waiting = appended(&store, webhook(1), event_id(0, 1)).await;
+    set(&server, "appendonly", "no").await;
+    until("the change is not seen", async || store.durability() == Durability::RedisNone).await;
+    let told = store.persistence();
+    assert_eq!(told.redis.unwrap().appendonly.as_deref(), Some("no"));
+    assert!(told.warnings.iter().any(|warning| warning.contains("events are refused")), "{:?}", told.warnings);
+    let refused = store.append(vec![append(event(event_id(0, 2)), &[])]).await;
+    assert!(matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("redis-none")), "{refused:?}");
+    assert!(store.check().await.is_err());
+    store.settle(vec![settle(waiting, Next::Delivered)]).await.unwrap();
+    set(&server, "appendonly", "yes").await;
+    set(&server, "maxmemory-policy", "allkeys-lru").await;
+    let is_seen = async || store.persistence().warnings.iter().any(|warning| warning.contains("allkeys-lru"));
+    until("the second change is not seen", is_seen).await;
+    assert_eq!(store.durability(), Durability::AofEverysec);
+    appended(&store, webhook(1), event_id(0, 3)).await;
+}
+
+#[tokio::test]
+async fn a_redis_without_waitaof_says_so() {
+    let server = Server::start(&["--appendonly", "yes"]);
+    let store = RedisStore::open(RedisConfig { wait_aof: true, ..RedisConfig::new(server.url()) }).await.unwrap();
+    let version = store.persistence().redis.unwrap().version;
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap());
+    let has_it = (numbers.next(), numbers.next()) >= (Some(7), Some(2));
+    let answer = store.can_confirm().await.unwrap();
+    assert_eq!(answer.is_ok(), has_it, "{version}: {answer:?}");
+    let appended = store.append(vec![append(event(event_id(0, 1)), &[])]).await;
+    assert_eq!(appended.is_ok(), has_it, "{appended:?}");
+    assert!(RedisStore::open(RedisConfig::new(server.url())).await.unwrap().can_confirm().await.unwrap().is_ok());
 }
