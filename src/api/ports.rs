@@ -3,7 +3,7 @@
 use futures_util::future::LocalBoxFuture;
 
 use crate::domain::{DeliveryStatus, EventId, InstanceId, NewEvent, Timestamp, WebhookId};
-use crate::engine::{Accepted, Engine, IngestError, OperateError, TestReport, WebhookStatus};
+use crate::engine::{Accepted, Engine, IngestError, OperateError, TestReport, Top, WebhookStatus};
 
 /// See the methods of [`Engine`] with the same names.
 pub trait EnginePort: std::fmt::Debug + Send + Sync {
@@ -22,6 +22,12 @@ pub trait EnginePort: std::fmt::Debug + Send + Sync {
         statuses: Vec<DeliveryStatus>,
     ) -> LocalBoxFuture<'_, Result<u64, OperateError>>;
     fn test(&self, webhook: WebhookId) -> LocalBoxFuture<'_, Result<TestReport, OperateError>>;
+    /// Empty for an engine without running actors.
+    fn top(&self, _limit: usize) -> LocalBoxFuture<'_, Top> {
+        Box::pin(std::future::ready(Top::default()))
+    }
+    /// Counts an ingest request that was refused before the engine saw it.
+    fn note_refused(&self, _reason: &'static str) {}
     /// Whether more work should be sent here.
     fn is_ready(&self) -> bool;
 }
@@ -55,6 +61,14 @@ impl EnginePort for Engine {
 
     fn test(&self, webhook: WebhookId) -> LocalBoxFuture<'_, Result<TestReport, OperateError>> {
         Box::pin(Self::test(self, webhook))
+    }
+
+    fn top(&self, limit: usize) -> LocalBoxFuture<'_, Top> {
+        Box::pin(Self::top(self, limit))
+    }
+
+    fn note_refused(&self, reason: &'static str) {
+        Self::note_refused(self, reason);
     }
 
     fn is_ready(&self) -> bool {

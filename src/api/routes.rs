@@ -52,7 +52,8 @@ pub fn configure(config: &mut ServiceConfig, shared: &Shared) {
         .app_data(shared.metrics.clone())
         .app_data(shared.document.clone())
         .app_data(shared.legacy_lock.clone());
-    config.service(web::scope("/api/v2").configure(v2::configure).configure(events).configure(operation));
+    config
+        .service(web::scope("/api/v2").configure(v2::configure).configure(events).configure(operation).configure(top));
     legacy(config);
     process(config);
     config.default_service(web::to(unknown_path));
@@ -62,6 +63,10 @@ fn events(config: &mut ServiceConfig) {
     config.service(Endpoint::at("/instance/{instanceId}/events").on(Method::POST, ingest::ingest).build()).service(
         Endpoint::at("/instance/{instanceId}/messages/{messageId}").on(Method::GET, deliveries::message::show).build(),
     );
+}
+
+fn top(config: &mut ServiceConfig) {
+    config.service(Endpoint::at("/admin/top").on(Method::GET, deliveries::top::top).build());
 }
 
 fn operation(config: &mut ServiceConfig) {

@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::first_start::{self, Admin};
 use super::observer::Observer;
+use super::runtimes::Runtimes;
 use super::storage::{self, Storage};
+use super::traces;
 use super::{files, keeper, server};
 use crate::api::auth::Auth;
 use crate::api::ingest::limits::IngestLimits;
@@ -24,7 +26,8 @@ use crate::domain::EventIds;
 use crate::engine::{Clock, Engine, EngineConfig, Parts};
 use crate::shutdown::Stop;
 use crate::store::Store;
-use crate::telemetry::metrics;
+use crate::telemetry::traces::Tracer;
+use crate::telemetry::{metrics, repeats};
 use crate::transport::{Transport, TransportConfig};
 
 /// Requests that are being answered when the server ends get this long.
@@ -56,13 +59,17 @@ pub(super) struct Running {
     serving: JoinHandle<std::io::Result<()>>,
     keeper: JoinHandle<()>,
     observer: JoinHandle<()>,
+    exporting: Option<traces::Exporting>,
     addr: SocketAddr,
     admin_token: Option<String>,
 }
 
 impl Running {
     pub(super) async fn build(config: Config) -> anyhow::Result<Self> {
+        // First: what is opened next records into it.
+        let metrics = metrics::install()?;
         let Storage { store, leases, cluster: membership } = storage::open(&config).await?;
+        let held = Arc::clone(&leases);
         let directory = Arc::new(Directory::load(Arc::clone(&store)).await.context("reading the directory")?);
         let recovery = store.recovery();
         let seed = ring::rand::generate::<[u8; 8]>(&ring::rand::SystemRandom::new())
@@ -73,11 +80,19 @@ impl Running {
             ids = ids.after(last);
         }
         let transport = TransportConfig { max_sockets: files::sockets_for_receivers(), ..config.transport() };
-        let metrics = metrics::install()?;
+        let transport = Transport::new(transport)?;
+        let (tracer, exporting) = match &config.trace.otlp_url {
+            Some(url) => {
+                let (tracer, spans) = Tracer::new(config.trace.sample);
+                (Some(tracer), Some(traces::start(spans, url.clone(), transport.clone())))
+            }
+            None => (None, None),
+        };
         let engine = Engine::start(Parts {
             store: Arc::clone(&store),
             directory: Arc::clone(&directory),
-            transport: Transport::new(transport)?,
+            transport,
+            tracer,
             config: engine_config(&config),
             clock: Clock::System,
             ids,
@@ -105,18 +120,29 @@ impl Running {
             ..IngestLimits::default()
         };
         let shared = Shared::new(state, limits, metrics.clone());
-        let (server, addr) = server::bind(&config, shared)?;
+        let runtimes = Runtimes::default();
+        engine.runtimes().iter().for_each(|(kind, runtime)| runtimes.join(kind, runtime.clone()));
+        runtimes.join("main", tokio::runtime::Handle::current());
+        let (server, addr) = server::bind(&config, shared, &runtimes)?;
         let handle = server.handle();
         let serving = actix::spawn(server);
         let keeper = actix::spawn(keeper::run(Arc::clone(&store), config.retention));
-        let observer = Observer { store: Arc::clone(&store), directory, engine: engine.clone(), recorder: metrics };
+        let observer = Observer {
+            store: Arc::clone(&store),
+            store_kind: if config.redis_url.is_some() { "redis" } else { "embedded" },
+            directory,
+            engine: engine.clone(),
+            leases: held,
+            recorder: metrics,
+            runtimes,
+        };
         let observer = actix::spawn(observer.run());
         tracing::info!(%addr, durability = ?store.durability(), "serving");
         if let Admin::New(token) = &admin {
             first_start::greet(addr, token, &config.targets);
         }
         let admin_token = admin.token().map(str::to_owned);
-        Ok(Self { membership, store, engine, server: handle, serving, keeper, observer, addr, admin_token })
+        Ok(Self { membership, store, engine, server: handle, serving, keeper, observer, exporting, addr, admin_token })
     }
 
     pub(super) const fn addr(&self) -> SocketAddr {
@@ -161,6 +187,10 @@ impl Running {
         leave(Duration::ZERO).await;
         self.engine.stop();
         self.store.close().await.context("closing the store")?;
+        if let Some(exporting) = self.exporting {
+            exporting.end().await;
+        }
+        repeats::tell_all();
         tracing::info!(phase = "closed", "shutdown");
         Ok(())
     }
@@ -175,6 +205,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         breaker: config.breaker,
         retry: config.retry,
         disable_after: config.disable_after,
+        send_traceparent: config.trace.send,
         ..EngineConfig::default()
     }
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
+
 use crate::domain::Timestamp;
 use crate::store::{Retention, RetentionStep, Store, StoreError};
+use crate::telemetry::names;
 
 /// While there is more to do.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
@@ -12,6 +15,9 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(store: Arc<dyn Store>, retention: Retention) {
+    let kinds = ["events", "deliveries", "dead", "messages"];
+    let counters = kinds.map(|kind| counter!(names::RETENTION_REMOVED, "kind" => kind));
+    let errors = counter!(names::STORE_ERRORS, "operation" => "retain");
     let mut removed = RetentionStep::default();
     loop {
         let rest = match store.retain(Timestamp::now(), retention).await {
@@ -20,10 +26,14 @@ pub(super) async fn run(store: Arc<dyn Store>, retention: Retention) {
                 removed.deliveries += step.deliveries;
                 removed.dead += step.dead;
                 removed.messages += step.messages;
+                for (counter, count) in counters.iter().zip([step.events, step.deliveries, step.dead, step.messages]) {
+                    counter.increment(count);
+                }
                 if step.more { BETWEEN_STEPS } else { BETWEEN_ROUNDS }
             }
             Err(StoreError::Closed) => return,
             Err(error) => {
+                errors.increment(1);
                 tracing::warn!(%error, "retention could not remove what is past its time; trying again");
                 BETWEEN_ROUNDS
             }

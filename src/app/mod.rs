@@ -6,8 +6,11 @@ mod first_start;
 mod keeper;
 mod observer;
 mod requirements;
+mod runtimes;
 mod server;
 mod storage;
+mod store_meters;
+mod traces;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 
+use super::runtimes::Runtimes;
 use crate::api::routes::{self, Shared};
 use crate::api::unread::close_unread;
 use crate::config::Config;
@@ -18,8 +19,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Binds the address of the configuration; port 0 takes a free one.
-pub(super) fn bind(config: &Config, shared: Shared) -> anyhow::Result<(Server, SocketAddr)> {
+pub(super) fn bind(config: &Config, shared: Shared, runtimes: &Runtimes) -> anyhow::Result<(Server, SocketAddr)> {
+    let runtimes = runtimes.clone();
     let server = HttpServer::new(move || {
+        // Called once by each worker, on its thread.
+        runtimes.join("http", tokio::runtime::Handle::current());
         let shared = shared.clone();
         App::new().wrap(from_fn(close_unread)).configure(move |config| routes::configure(config, &shared))
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::requirements;
+use super::{requirements, store_meters};
 use crate::cluster::{Alone, Leases, Membership};
 use crate::config::{Config, RedisOptions, SecretText};
 use crate::domain::Timestamp;
@@ -31,7 +31,8 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Storage> {
 }
 
 async fn embedded(config: &Config) -> anyhow::Result<Storage> {
-    let embedded = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::new(&config.data_dir) };
+    let (durability, meters) = (config.durability, store_meters::writer());
+    let embedded = EmbeddedConfig { durability, meters, ..EmbeddedConfig::new(&config.data_dir) };
     let store =
         tokio::task::spawn_blocking(move || EmbeddedStore::open(embedded)).await.context("opening the store")??;
     tell(&store, &config.data_dir.display().to_string());
@@ -51,6 +52,7 @@ async fn redis(config: &Config, url: &SecretText) -> anyhow::Result<Storage> {
         wait_replicas: config.redis.wait_replicas,
         wait_aof: config.redis.wait_aof,
         least: config.require_durability.unwrap_or(Durability::RedisNone),
+        meters: store_meters::redis(),
         ..RedisConfig::new(url)
     });
     let store = store.await.context("opening the store on Redis")?;

@@ -17,11 +17,28 @@ pub struct Leases {
     /// Deadlines are nanoseconds after it.
     origin: Instant,
     until: [AtomicU64; ShardId::COUNT],
+    moved: [AtomicU64; 3],
+    nodes: AtomicU64,
+}
+
+/// A shard's coming or going.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moved {
+    Gained = 0,
+    /// Planned: another node should have it.
+    HandedOver = 1,
+    /// Its lease ran out, or another node has it.
+    Lost = 2,
 }
 
 impl Leases {
     fn new(until: u64) -> Self {
-        Self { origin: Instant::now(), until: std::array::from_fn(|_| AtomicU64::new(until)) }
+        Self {
+            origin: Instant::now(),
+            until: std::array::from_fn(|_| AtomicU64::new(until)),
+            moved: Default::default(),
+            nodes: AtomicU64::new(1),
+        }
     }
 
     /// Of a process without a cluster: it owns everything, for ever.
@@ -56,6 +73,28 @@ impl Leases {
     /// The shard is not this node's any more.
     pub fn revoke(&self, shard: ShardId) {
         self.until[shard.index()].store(NEVER, Relaxed);
+    }
+
+    /// Counts a shard's coming or going.
+    pub fn note(&self, moved: Moved) {
+        self.moved[moved as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How many shards have moved so since the start.
+    #[must_use]
+    pub fn moved(&self, how: Moved) -> u64 {
+        self.moved[how as usize].load(Relaxed)
+    }
+
+    /// So many nodes live, this one among them.
+    pub fn see_nodes(&self, nodes: usize) {
+        self.nodes.store(nodes as u64, Relaxed);
+    }
+
+    /// Live nodes as this one saw them last; 1 without a cluster.
+    #[must_use]
+    pub fn nodes(&self) -> u64 {
+        self.nodes.load(Relaxed)
     }
 
     fn nanos(&self, at: Instant) -> u64 {

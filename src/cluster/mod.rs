@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 pub use self::alone::Alone;
 pub use self::assign::owner_of;
-pub use self::leases::Leases;
+pub use self::leases::{Leases, Moved};
 pub use self::view::{ClusterView, NodeView, ShardView};
 use crate::domain::{EventId, ShardId, WebhookId};
 

@@ -65,6 +65,17 @@ pub struct Logging {
     pub level: LogLevel,
 }
 
+/// What becomes of traces.
+#[derive(Clone, Debug, Default)]
+pub struct Tracing {
+    /// Receivers get a `traceparent`.
+    pub send: bool,
+    /// The collector; `None`: spans are not made.
+    pub otlp_url: Option<url::Url>,
+    /// Share of the requests without a `traceparent` that are traced.
+    pub sample: f64,
+}
+
 /// Bounds on what callers may ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -115,6 +126,7 @@ pub struct Config {
     pub max_response_time: Duration,
     pub keep_alive: Duration,
     pub redis: RedisOptions,
+    pub trace: Tracing,
 }
 
 impl Config {
@@ -165,6 +177,7 @@ impl Config {
             max_response_time: Duration::ZERO,
             keep_alive: Duration::ZERO,
             redis: RedisOptions::default(),
+            trace: Tracing::default(),
         }
     }
 }

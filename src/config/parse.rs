@@ -146,6 +146,16 @@ pub fn proxy(text: &str) -> Result<String, Bad> {
     Ok(text.to_owned())
 }
 
+/// Where a collector takes traces.
+pub fn collector(text: &str) -> Result<url::Url, Bad> {
+    let remedy = "write http://host:port/path or https://…, for instance http://localhost:4318/v1/traces";
+    let url = url::Url::parse(text).map_err(|error| Bad::new(format!("not a URL: {error}"), remedy))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !url.username().is_empty() {
+        return Err(Bad::new("not the URL of a collector", remedy));
+    }
+    Ok(url)
+}
+
 /// An admin token: visible ASCII, long enough that guessing is hopeless.
 pub fn token(text: &str) -> Result<super::SecretText, Bad> {
     if text.len() < 16 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -3,7 +3,9 @@
 //! Everything else reads this table: file, environment, flags, checks, `pombo config` and the commented file. The default
 //! is text as well and goes through the same reading as a user's value, so it cannot drift from what is documented.
 
-use super::parse::{address, bytes, days, hours, millis, number, path, proxy, redis, seconds, share, switch, targets};
+use super::parse::{
+    address, bytes, collector, days, hours, millis, number, path, proxy, redis, seconds, share, switch, targets,
+};
 use super::parse::{threads, token, word};
 use super::problem::Bad;
 use super::{Config, LogFormat, LogLevel};
@@ -133,6 +135,11 @@ pub static SETTINGS: &[Setting] = &[
     plain("limits.max_in_flight_bytes", "64MiB", "Bodies of ingest requests being worked on; beyond it ingest answers 503.", |c, v| {
         put(&mut c.limits.max_in_flight_bytes, bytes(v, 1 << 20..=MAX_SIZE))
     }),
+    plain("trace.send", "false", "Send `traceparent` on to receivers: the trace of the request that brought the event, with a span of its own for each attempt.", |c, v| put(&mut c.trace.send, switch(v))),
+    plain("trace.otlp_url", "", "Collector of traces, OTLP over HTTP with protobuf, e.g. http://localhost:4318/v1/traces. None: no spans are made.", |c, v| {
+        put(&mut c.trace.otlp_url, optional(v, collector))
+    }),
+    plain("trace.sample", "0.01", "Share of the requests without a `traceparent` that are traced; with one its own flag decides.", |c, v| put(&mut c.trace.sample, share(v))),
     plain("breaker.failures", "10", "Failures in a row that open a webhook's breaker.", |c, v| {
         put(&mut c.breaker.failures, number(v, 1..=100_000).map(|count| count as u32))
     }),

@@ -24,8 +24,14 @@ pub struct Phases {
     pub dns_us: u32,
     pub connect_us: u32,
     pub tls_us: u32,
+    /// From the connection to the request's last byte handed to the socket; not kept in histories.
+    #[serde(skip)]
+    pub write_us: u32,
     /// From the request's last byte handed to the socket to the response's head.
     pub first_byte_us: u32,
+    /// From the response's head to the end of its body, or of our patience; not kept in histories.
+    #[serde(skip)]
+    pub body_us: u32,
     pub total_us: u32,
     pub reused: bool,
 }

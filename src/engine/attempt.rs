@@ -19,6 +19,7 @@ use crate::domain::{
 use crate::format::{self, Sender, Signer};
 use crate::policy::Permit;
 use crate::store::{Next, Settle};
+use crate::telemetry::traces::{self, Place};
 use crate::transport::{AttemptHeaders, Endpoint};
 
 /// What an attempt carries with it.
@@ -87,7 +88,12 @@ impl Flight {
             }
         };
         let signed_at = self.room.core.clock.wall();
-        let traceparent = event.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+        let core = &self.room.core;
+        let is_traced = core.config.send_traceparent || core.tracer.is_some();
+        let told = event.traceparent.as_deref().filter(|_| is_traced);
+        let span = told.and_then(Place::parse).map(|place| (place, traces::span_id()));
+        let sent_on = span.filter(|_| core.config.send_traceparent);
+        let traceparent = sent_on.and_then(|(place, span)| HeaderValue::try_from(place.below(span)).ok());
         let attempt_headers = AttemptHeaders {
             id: format::id_header(event.id),
             timestamp: HeaderValue::from(signed_at.seconds()),
@@ -97,6 +103,10 @@ impl Flight {
             sender: tells_by_attempt.then(|| format::static_headers(&self.config, &sender)),
         };
         let outcome = endpoint.post(attempt_headers, body, self.config.timeout()).await;
+        if let (Some(tracer), Some(span)) = (&core.tracer, span) {
+            let number = self.entry.attempts.saturating_add(1);
+            tracer.attempt(span, self.config.id, self.entry.event, number, &outcome);
+        }
         // Until here, so that the budget counts what is in flight.
         drop(carried);
         Landing::Answered(outcome)
@@ -111,7 +121,8 @@ impl Flight {
                 None => Err(Landing::Undeliverable("the event is past its retention".into())),
             },
             Err(error) => {
-                tracing::warn!(webhook = %self.config.id, event = %self.entry.event, %error, "an event could not be read");
+                self.room.core.meters.read_errors.increment(1);
+                tracing::warn!(webhook = %self.config.id, event = %self.entry.event, %error, cause = "store", "an event could not be read");
                 Err(Landing::StoreAway)
             }
         }
@@ -123,9 +134,14 @@ impl Flight {
         let airborne = Airborne::of(&self.room.core, self.entry.webhook_id());
         let landed_at = self.room.core.clock.wall();
         if !self.actor.connected() {
-            if let Landing::Answered(outcome) = landing
-                && outcome.is_success()
-            {
+            let Landing::Answered(outcome) = landing else { return };
+            let core = &self.room.core;
+            core.meters.attempt(self.entry.origin, &outcome);
+            if outcome.is_success() {
+                // Of a deleted webhook it counts as cancelled.
+                if core.directory.webhook(self.config.id).is_some() {
+                    core.meters.delivered(&self.entry, landed_at.since(self.entry.event.timestamp()));
+                }
                 let attempt = self.attempt(outcome);
                 self.room.settle(Settle {
                     entry: self.entry,

@@ -70,12 +70,17 @@ pub(super) async fn follow_directory(mut changes: mpsc::UnboundedReceiver<Change
 /// Cancels what a deleted webhook was owed, in small steps beside everything else.
 pub(super) async fn cancel(webhook: WebhookId, core: Arc<Core>) {
     core.settler.barrier().await;
+    let before = core.store.count_lane(webhook).await.map_or(0, |counts| counts.unfinished());
     loop {
         let began = tokio::time::Instant::now();
         match core.store.cancel_lane(webhook, CANCEL_STEP).await {
             // Everybody writes through the same store: a rest as long as the step leaves half of its time to them.
             Ok(true) => tokio::time::sleep(began.elapsed()).await,
-            Ok(false) | Err(StoreError::Closed) => return,
+            Ok(false) => {
+                let after = core.store.count_lane(webhook).await.map_or(0, |counts| counts.unfinished());
+                return core.meters.cancelled.increment(before.saturating_sub(after));
+            }
+            Err(StoreError::Closed) => return,
             Err(error) => {
                 tracing::warn!(%webhook, %error, "could not cancel the deliveries of a deleted webhook; trying again");
                 tokio::time::sleep(STORE_AWAY).await;

@@ -15,7 +15,7 @@ use super::lane::Waiting;
 use super::{Accepted, IngestError};
 use crate::domain::{Effects, Event, EventId, InstanceId, LaneEntry, ShardId, WebhookId, WebhookIdBits};
 use crate::store::{Append, Appended, HeldBack, StoreError};
-use crate::telemetry::names;
+use crate::telemetry::meters::Meters;
 
 /// An event that is routed but has no id yet: the id, the time of acceptance and what follows from them are filled in by [`Draft::seal`].
 #[derive(Debug)]
@@ -94,7 +94,11 @@ pub(super) async fn run(
         }
         if !suspects.is_empty() {
             if let Err(error) = core.store.flush().await {
-                refusal.refuse(group.into_iter().map(|commit| (0, commit.reply, commit.credit)).collect(), &error);
+                refusal.refuse(
+                    group.into_iter().map(|commit| (0, commit.reply, commit.credit)).collect(),
+                    &error,
+                    &core.meters,
+                );
                 continue;
             }
             // Before anything newer is handed on, which would move their lanes past it.
@@ -133,7 +137,7 @@ async fn commit(
             results
         }
         Err(error) => {
-            refusal.refuse(replies, &error);
+            refusal.refuse(replies, &error, &core.meters);
             let owed = onward.iter().flat_map(|(_, entries, lofts, _)| lofts.iter().zip(entries));
             let mut suspects: Vec<_> = owed.map(|(loft, entry)| (*loft, entry.webhook_id())).collect();
             suspects.sort_unstable();
@@ -200,8 +204,8 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn refuse(&mut self, replies: Replies, error: &StoreError) {
-        metrics::counter!(names::STORE_ERRORS, "operation" => "append").increment(1);
+    fn refuse(&mut self, replies: Replies, error: &StoreError, meters: &Meters) {
+        meters.append_errors.increment(1);
         if self.requests == 0 {
             tracing::error!(%error, "the store refuses events; callers are told to try again");
         }

@@ -24,6 +24,8 @@ pub struct EngineConfig {
     pub retry: RetryLimits,
     /// A webhook that has only failed for this long is disabled.
     pub disable_after: Duration,
+    /// Receivers get a `traceparent`.
+    pub send_traceparent: bool,
     /// An actor with nothing to do for this long ends; what it knows of its receiver's health is kept.
     pub idle_after: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for EngineConfig {
             initial_window: 8,
             retry: RetryLimits { jitter: 0.2, max_retry_after: Duration::from_hours(1) },
             disable_after: Duration::from_hours(120),
+            send_traceparent: false,
             idle_after: Duration::from_mins(1),
         }
     }

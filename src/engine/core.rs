@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::domain::{EventIds, ShardId, WebhookId};
 use crate::store::Store;
 use crate::telemetry::meters::Meters;
+use crate::telemetry::traces::Tracer;
 use crate::transport::Transport;
 
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(super) struct Core {
     /// Ingest is refused until deliveries have ended.
     pub(super) backlog_is_full: AtomicBool,
     pub(super) meters: Meters,
+    pub(super) tracer: Option<Tracer>,
     pub(super) observations: Observations,
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{Addr, Arbiter};
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::carried::Budget;
@@ -25,7 +26,7 @@ use crate::directory::Directory;
 use crate::domain::{EventIds, InstanceId, NewEvent, WebhookId, WebhookOwner};
 use crate::store::{Store, StoreError};
 use crate::telemetry::meters::Meters;
-use crate::telemetry::names;
+use crate::telemetry::traces::Tracer;
 use crate::transport::Transport;
 
 /// What an engine is made of.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub ids: EventIds,
     /// What this node may deliver for: everything, or what the membership says.
     pub leases: Arc<Leases>,
+    /// `None`: no spans are made.
+    pub tracer: Option<Tracer>,
     /// The place among other nodes; `None`: there are none. Its events are taken.
     pub cluster: Option<Arc<dyn Membership>>,
 }
@@ -59,6 +62,8 @@ pub(super) struct Inner {
     credit: Arc<Semaphore>,
     /// Threads: one for the store's tasks, then one a loft.
     arbiters: Vec<Arbiter>,
+    /// What runs on them.
+    runtimes: Vec<(&'static str, Runtime)>,
 }
 
 /// Which thread serves whom: an instance and its webhooks live together.
@@ -123,7 +128,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, directory, transport, config, clock, ids, leases, cluster } = parts;
+        let Parts { store, directory, transport, config, clock, ids, leases, tracer, cluster } = parts;
         let active = store.active_lanes().await?;
         let (settler, settler_task) = settler::settler(Arc::clone(&store), config.max_unsettled);
         let (commits, commit_queue) = mpsc::unbounded_channel::<Commit>();
@@ -144,11 +149,18 @@ impl Engine {
             draining: AtomicBool::new(false),
             backlog_is_full: AtomicBool::new(false),
             meters: Meters::default(),
+            tracer,
             observations: Observations::new(config.threads.max(1)),
             config,
         });
 
+        let unstarted = || StoreError::Unavailable("an engine thread did not start".into());
         let store_thread = Arbiter::new();
+        let (runtime, started) = oneshot::channel();
+        store_thread.spawn_fn(move || {
+            let _engine_waits = runtime.send(Runtime::current());
+        });
+        let mut runtimes = vec![("store", started.await.map_err(|_| unstarted())?)];
         let mut arbiters = vec![];
         let mut lofts = vec![];
         for thread in 0..core.config.threads.max(1) {
@@ -157,9 +169,11 @@ impl Engine {
             let (address, started) = oneshot::channel();
             arbiter.spawn_fn(move || {
                 let loft = LoftActor::new(thread, core, commits);
-                let _engine_waits = address.send(supervise::start_vital("loft", loft));
+                let _engine_waits = address.send((supervise::start_vital("loft", loft), Runtime::current()));
             });
-            lofts.push(started.await.map_err(|_| StoreError::Unavailable("an engine thread did not start".into()))?);
+            let (loft, runtime) = started.await.map_err(|_| unstarted())?;
+            lofts.push(loft);
+            runtimes.push(("engine", runtime));
             arbiters.push(arbiter);
         }
         let lofts = Lofts(lofts.into());
@@ -173,8 +187,8 @@ impl Engine {
         arbiters.insert(0, store_thread);
 
         let credit = Arc::new(Semaphore::new(usize::try_from(core.config.max_ingest_bytes >> 10).unwrap_or(1 << 20)));
-        let inner =
-            Inner { core, lofts, accepting: AtomicBool::new(true), ready: AtomicBool::new(true), credit, arbiters };
+        let (accepting, ready) = (AtomicBool::new(true), AtomicBool::new(true));
+        let inner = Inner { core, lofts, accepting, ready, credit, arbiters, runtimes };
         let engine = Self { inner: Arc::new(inner) };
         match cluster {
             // Shards come one by one; their lanes are woken then.
@@ -204,9 +218,14 @@ impl Engine {
     ///
     /// # Errors
     /// [`IngestError`]; nothing was accepted then.
-    pub async fn ingest(&self, instance: &InstanceId, events: Vec<NewEvent>) -> Result<Accepted, IngestError> {
-        let started = Instant::now();
+    pub async fn ingest(&self, instance: &InstanceId, mut events: Vec<NewEvent>) -> Result<Accepted, IngestError> {
+        let tracer = self.inner.core.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.ingest(&mut events));
+        let (started, count) = (Instant::now(), events.len() as u64);
         let result = self.take_in(instance, events).await;
+        if let (Some(tracer), Some(span)) = (tracer, span) {
+            tracer.ingested(span, started.elapsed(), result.as_ref().err().map(IngestError::reason));
+        }
         let meters = &self.inner.core.meters;
         match &result {
             Ok(accepted) => {
@@ -214,7 +233,10 @@ impl Engine {
                 meters.duplicates.increment(accepted.duplicates as u64);
                 meters.ingest_seconds.record(started.elapsed());
             }
-            Err(error) => metrics::counter!(names::INGEST_REFUSED, "reason" => error.reason()).increment(1),
+            Err(error) => {
+                meters.refused(error.reason());
+                meters.refused_events.increment(count);
+            }
         }
         result
     }
@@ -240,6 +262,11 @@ impl Engine {
         accepted.await.unwrap_or(Err(IngestError::ShuttingDown))
     }
 
+    /// Counts a request that was refused before it came here, for one of the reasons of its metric.
+    pub fn note_refused(&self, reason: &'static str) {
+        self.inner.core.meters.refused(reason);
+    }
+
     /// Whether ingest is open.
     #[must_use]
     pub fn is_accepting(&self) -> bool {
@@ -263,6 +290,23 @@ impl Engine {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.inner.core.shards.in_flight()
+    }
+
+    /// The runtimes of the engine's threads, by what runs on them: engine or store.
+    #[must_use]
+    pub fn runtimes(&self) -> &[(&'static str, Runtime)] {
+        &self.inner.runtimes
+    }
+
+    /// Sockets to receivers: open or being opened, and how many there may be.
+    #[must_use]
+    pub fn sockets(&self) -> (usize, usize) {
+        self.inner.core.transport.sockets()
+    }
+
+    #[must_use]
+    pub fn config(&self) -> &EngineConfig {
+        &self.inner.core.config
     }
 
     /// Settlements on their way to the store.

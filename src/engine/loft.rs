@@ -1,6 +1,7 @@
 //! The actor of one engine thread: where its instance and webhook actors live. It starts them when something is for them, hands
 //! messages on, rebuilds those that panicked and lets idle ones go.
 
+mod ended;
 mod rounds;
 
 use std::cell::RefCell;
@@ -12,6 +13,7 @@ use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 use ahash::AHashMap;
 use tokio::sync::{mpsc, oneshot};
 
+use self::ended::{InstanceEnded, WebhookEnded};
 pub(super) use self::rounds::Observe;
 use self::rounds::Sweep;
 use super::background;
@@ -21,10 +23,10 @@ use super::instance::{Ingest, InstanceActor};
 use super::lane::Waiting;
 use super::room::Room;
 use super::slot::{Presence, Slot};
-use super::supervise::{self, Exit, RestartBudget};
+use super::supervise::{self, RestartBudget};
 use super::webhook::{self, WebhookActor};
 use super::{HastenReply, OperateError, TestReport, WebhookStatus};
-use crate::domain::{DisabledReason, EventId, InstanceId, ShardId, WebhookId};
+use crate::domain::{EventId, InstanceId, ShardId, WebhookId};
 use crate::policy::Gate;
 use crate::store::LaneCounts;
 
@@ -82,35 +84,18 @@ pub(super) struct Test(pub(super) WebhookId, pub(super) oneshot::Sender<Result<T
 #[rtype(result = "()")]
 pub(super) struct Flush(pub(super) oneshot::Sender<()>);
 
-/// A webhook's actor has ended.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct WebhookEnded {
-    id: WebhookId,
-    generation: u64,
-    exit: Exit,
-}
-
-/// An instance's actor has ended.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct InstanceEnded {
-    id: InstanceId,
-    generation: u64,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct LoftActor {
     /// Counts from 0.
     thread: usize,
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     commits: mpsc::UnboundedSender<Commit>,
     room: Option<Rc<Room>>,
     instances: AHashMap<InstanceId, Slot<InstanceActor>>,
-    webhooks: AHashMap<WebhookId, Slot<WebhookActor>>,
+    pub(super) webhooks: AHashMap<WebhookId, Slot<WebhookActor>>,
     /// The gates of all webhooks that were served lately: breaker and pace outlive an idle actor.
-    gates: AHashMap<WebhookId, (Rc<RefCell<Gate>>, Instant)>,
+    pub(super) gates: AHashMap<WebhookId, (Rc<RefCell<Gate>>, Instant)>,
     restarts: AHashMap<WebhookId, RestartBudget>,
     generations: u64,
 }
@@ -378,45 +363,5 @@ impl Handler<Flush> for LoftActor {
     fn handle(&mut self, Flush(reply): Flush, _: &mut Context<Self>) {
         self.room().flush();
         let _nobody_waits = reply.send(());
-    }
-}
-
-impl Handler<InstanceEnded> for LoftActor {
-    type Result = ();
-
-    fn handle(&mut self, InstanceEnded { id, generation }: InstanceEnded, _: &mut Context<Self>) {
-        if self.instances.get(&id).is_some_and(|slot| slot.generation == generation) {
-            tracing::error!(instance = %id, "an instance's actor panicked; the next event starts it again");
-            self.instances.remove(&id);
-        }
-    }
-}
-
-impl Handler<WebhookEnded> for LoftActor {
-    type Result = ();
-
-    fn handle(&mut self, WebhookEnded { id, generation, exit }: WebhookEnded, _: &mut Context<Self>) {
-        // One that was told to end has left the map already.
-        if exit == Exit::Stopped || self.webhooks.get(&id).is_none_or(|slot| slot.generation != generation) {
-            return;
-        }
-        self.webhooks.remove(&id);
-        // What it knew of its receiver may be what broke it.
-        self.gates.remove(&id);
-        let now = self.core.clock.mono();
-        if self.restarts.entry(id).or_default().take(now) {
-            self.core.meters.actor_restarts.increment(1);
-            tracing::error!(webhook = %id, "a webhook's actor panicked; it is rebuilt from the store");
-            self.start(id, &UNKNOWN);
-            return;
-        }
-        tracing::error!(webhook = %id, "a webhook's actor panicked too often; the webhook is disabled as faulted");
-        let directory = Arc::clone(&self.core.directory);
-        actix::spawn(async move {
-            let fault = directory.update_webhook(id, |webhook| webhook.disabled_reason = Some(DisabledReason::Faulted));
-            if let Err(error) = fault.await {
-                tracing::error!(webhook = %id, %error, "could not record that the webhook is faulted");
-            }
-        });
     }
 }

@@ -33,7 +33,15 @@ pub(super) struct SettlerTask {
     work: mpsc::UnboundedReceiver<Work>,
     unsettled: Arc<AtomicUsize>,
     store: Arc<dyn Store>,
-    settle_seconds: metrics::Histogram,
+    meters: SettleMeters,
+}
+
+#[derive(Debug)]
+struct SettleMeters {
+    seconds: metrics::Histogram,
+    batch: metrics::Histogram,
+    errors: metrics::Counter,
+    fenced: metrics::Counter,
 }
 
 /// Settlements given to the store at once.
@@ -45,8 +53,13 @@ pub(super) fn settler(store: Arc<dyn Store>, max_unsettled: usize) -> (Settler, 
     let (sender, receiver) = mpsc::unbounded_channel();
     let unsettled = Arc::new(AtomicUsize::new(0));
     let settler = Settler { work: sender, unsettled: Arc::clone(&unsettled), max_unsettled };
-    let settle_seconds = metrics::histogram!(names::SETTLE_SECONDS);
-    (settler, SettlerTask { work: receiver, unsettled, store, settle_seconds })
+    let meters = SettleMeters {
+        seconds: metrics::histogram!(names::SETTLE_SECONDS),
+        batch: metrics::histogram!(names::SETTLE_BATCH),
+        errors: metrics::counter!(names::STORE_ERRORS, "operation" => "settle"),
+        fenced: metrics::counter!(names::FENCED),
+    };
+    (settler, SettlerTask { work: receiver, unsettled, store, meters })
 }
 
 impl Settler {
@@ -106,6 +119,7 @@ impl SettlerTask {
         let (mut refused, started) = (0u32, Instant::now());
         while let Err(error) = self.store.settle(batch.clone()).await {
             if let StoreError::Fenced { shards } = error {
+                self.meters.fenced.increment(1);
                 // Another node delivers for them now: what ended here after the take-over is its to decide (P9).
                 tracing::warn!(
                     shards = format!("{shards:#x}"),
@@ -117,13 +131,14 @@ impl SettlerTask {
                 tracing::error!(%error, count, "the store refuses settlements; no new attempt starts until it takes them");
             }
             refused += 1;
-            metrics::counter!(names::STORE_ERRORS, "operation" => "settle").increment(1);
+            self.meters.errors.increment(1);
             tokio::time::sleep(RETRY_AFTER).await;
         }
         if refused > 0 {
             tracing::info!(count, refused, "the store takes settlements again");
         }
-        self.settle_seconds.record(started.elapsed());
+        self.meters.seconds.record(started.elapsed());
+        self.meters.batch.record(count as f64);
         self.unsettled.fetch_sub(count, Ordering::Relaxed);
     }
 }

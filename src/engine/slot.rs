@@ -1,11 +1,12 @@
 //! How a loft knows that a child has nothing to do, without asking it: both live on one thread and share this.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 
+use super::stats::Stats;
 use crate::domain::{Timestamp, WaitReason};
 
 /// Kept by the child.
@@ -15,6 +16,10 @@ pub(super) struct Presence {
     idle: Cell<bool>,
     held_by: Cell<WaitReason>,
     oldest_due: Cell<Option<Timestamp>>,
+    oldest_retry: Cell<Option<Timestamp>>,
+    /// When the attempts in flight started; as many as the window lets through.
+    flights: RefCell<Vec<Timestamp>>,
+    stats: RefCell<Stats>,
 }
 
 impl Presence {
@@ -24,10 +29,39 @@ impl Presence {
         self.idle.set(idle);
     }
 
-    /// What holds the lane's front, and since when it is due.
-    pub(super) fn tell(&self, held_by: WaitReason, oldest_due: Option<Timestamp>) {
+    /// What holds the lane's front, since when it is due, and when the oldest retry was accepted.
+    pub(super) fn tell(&self, held_by: WaitReason, oldest_due: Option<Timestamp>, oldest_retry: Option<Timestamp>) {
         self.held_by.set(held_by);
         self.oldest_due.set(oldest_due);
+        self.oldest_retry.set(oldest_retry);
+    }
+
+    pub(super) fn took_off(&self, at: Timestamp) {
+        self.flights.borrow_mut().push(at);
+    }
+
+    /// One that took off then has ended.
+    pub(super) fn landed(&self, took_off_at: Timestamp) {
+        let mut flights = self.flights.borrow_mut();
+        if let Some(place) = flights.iter().position(|at| *at == took_off_at) {
+            flights.swap_remove(place);
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.flights.borrow().len()
+    }
+
+    pub(super) fn oldest_flight(&self) -> Option<Timestamp> {
+        self.flights.borrow().iter().min().copied()
+    }
+
+    pub(super) fn stats(&self) -> Ref<'_, Stats> {
+        self.stats.borrow()
+    }
+
+    pub(super) fn stats_mut(&self) -> RefMut<'_, Stats> {
+        self.stats.borrow_mut()
     }
 
     pub(super) fn held_by(&self) -> WaitReason {
@@ -36,6 +70,10 @@ impl Presence {
 
     pub(super) fn oldest_due(&self) -> Option<Timestamp> {
         self.oldest_due.get()
+    }
+
+    pub(super) fn oldest_retry(&self) -> Option<Timestamp> {
+        self.oldest_retry.get()
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -16,6 +16,7 @@
 pub mod contract;
 pub mod embedded;
 pub mod memory;
+pub mod meters;
 pub mod redis;
 
 use std::ops::Range;
@@ -277,8 +278,15 @@ pub struct StoreStats {
     pub dead: u64,
     pub disk_bytes: u64,
     pub disk_free_bytes: u64,
+    /// Below so much free space new events are refused.
+    pub disk_reserve_bytes: u64,
     pub commits: u64,
     pub fsyncs: u64,
+    /// Keys and values handed to the log.
+    pub written_bytes: u64,
+    /// What Redis says of its memory; a limit of 0: none.
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
 }
 
 /// What a store can fail with.

@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::flood::Flood;
+use super::repeats::Repeats;
 use crate::config::{LogFormat, Logging};
 
 /// Logging could not be set up.
@@ -25,15 +25,12 @@ pub enum LoggingError {
 pub fn init(logging: &Logging) -> Result<(), LoggingError> {
     let level = logging.level.as_str();
     let filter = EnvFilter::try_new(directives(level)).map_err(|error| LoggingError::Level(level.to_owned(), error))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let bounded = tracing_subscriber::registry().with(filter).with(Repeats::new());
     let set = match logging.format {
-        LogFormat::Text => builder.finish().with(Flood::default()).try_init(),
-        LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(false).finish().with(Flood::default()).try_init()
-        }
+        LogFormat::Text => bounded.with(lines).try_init(),
+        LogFormat::Json => bounded.with(lines.json().flatten_event(true).with_current_span(false)).try_init(),
     };
     set.map_err(|_| LoggingError::AlreadySet)
 }

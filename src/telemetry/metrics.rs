@@ -22,6 +22,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Full(names::LAG_SECONDS.into()), names::WAIT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(names::DELIVERY_SECONDS.into()), names::WAIT_BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(names::COMMIT_EVENTS.into()), names::SIZE_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(names::SETTLE_BATCH.into()), names::SIZE_BUCKETS)?
         .install_recorder();
     match handle {
         Ok(handle) => {

@@ -1,79 +1,116 @@
-//! Every metric: its name, what it means, its unit and labels, in one place.
+//! Every metric: its name, its type and what it means, in one place.
 //!
 //! Cardinality budget: no instance, webhook, URL or jid is ever a label. A label takes one of a handful of fixed words, so the
-//! number of series does not grow with use. Who is late is told by the API, not by a label.
+//! number of series does not grow with use. Who is late is told by the API (`/api/v2/admin/top`), not by a label.
+//!
+//! Gauges of deliveries tell of the shards this node owns, so that a sum over nodes is right; what is the same for all nodes says
+//! so. Every series of a counter exists from the start, with 0.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
-/// Events by `result`: accepted | duplicate.
-pub const EVENTS: &str = "pombo_events_total";
-/// Ingest requests not taken, by `reason`: unknown_instance | busy | shutting_down | store.
-pub const INGEST_REFUSED: &str = "pombo_ingest_refused_total";
-/// From the request to the answer, durable.
-pub const INGEST_SECONDS: &str = "pombo_ingest_seconds";
-/// One commit of the store, fsync included.
-pub const COMMIT_SECONDS: &str = "pombo_commit_seconds";
-/// Events that rode on one commit.
-pub const COMMIT_EVENTS: &str = "pombo_commit_events";
-/// One batch of settlements.
-pub const SETTLE_SECONDS: &str = "pombo_settle_seconds";
+/// Declares a name, and in [`describe`] its type and help; the help is the constant's documentation as well.
+macro_rules! metrics {
+    ($($kind:ident $unit:ident $constant:ident = $name:literal, $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
 
-/// Attempts by `outcome` (success or the failure's code) and `origin`: first | retry | manual | replay | test.
-pub const ATTEMPTS: &str = "pombo_attempts_total";
-/// Attempt time by `phase`: dns | connect | tls | first_byte | total.
-pub const ATTEMPT_SECONDS: &str = "pombo_attempt_seconds";
-/// Connections by `how`: opened | reused.
-pub const CONNECTIONS: &str = "pombo_connections_total";
-/// From acceptance to the first success.
-pub const DELIVERY_SECONDS: &str = "pombo_delivery_seconds";
-/// From due to started, by what it waited for (`reason`): none | window | throttled | circuit_open | order | paused.
-pub const LAG_SECONDS: &str = "pombo_lag_seconds";
-/// Deliveries that ended, by `result`: delivered | superseded | cancelled | exhausted | gave_up | gone | undeliverable.
-pub const DELIVERIES: &str = "pombo_deliveries_total";
-/// Breaker openings and closings, by the state entered (`to`): open | probing | closed.
-pub const BREAKER_TRANSITIONS: &str = "pombo_breaker_transitions_total";
-/// Webhooks switched off by the engine, by `reason`: gone | failing_too_long | faulted.
-pub const WEBHOOKS_DISABLED: &str = "pombo_webhooks_disabled_total";
+        /// Gives each metric its help text.
+        pub fn describe() {
+            $(metrics!(@ $kind $unit $constant $help);)*
+        }
 
-/// Unfinished deliveries by `state`: fresh | history | retry | parked; dead letters as dead.
-pub const DEPTH: &str = "pombo_depth";
-/// Age of the oldest delivery that is due, by what holds it (`state`): ready | throttled | circuit_open | order | paused.
-pub const OLDEST_SECONDS: &str = "pombo_oldest_due_seconds";
-/// Webhooks with work, by `state`: delivering | throttled | circuit_open | paused.
-pub const ACTIVE_WEBHOOKS: &str = "pombo_active_webhooks";
-/// Configured webhooks by `state`: enabled | off | paused | disabled.
-pub const WEBHOOKS: &str = "pombo_webhooks";
-pub const INSTANCES: &str = "pombo_instances";
-pub const IN_FLIGHT: &str = "pombo_attempts_in_flight";
-/// Settlements on their way to the store.
-pub const UNSETTLED: &str = "pombo_unsettled";
-/// Bytes of events held in memory between acceptance and delivery.
-pub const MEMORY_BYTES: &str = "pombo_held_bytes";
-/// Running actors by `kind`: instance | webhook.
-pub const ACTORS: &str = "pombo_actors";
-/// Messages sent to actors and not handled yet.
-pub const MAILBOX: &str = "pombo_mailbox_messages";
-/// Actors that panicked and were rebuilt.
-pub const ACTOR_RESTARTS: &str = "pombo_actor_restarts_total";
+        #[cfg(test)]
+        const ALL: &[(&str, &str, &str)] = &[$((stringify!($kind), $name, $help)),*];
+    };
+    (@ counter $unit:ident $constant:ident $help:literal) => { describe_counter!($constant, Unit::$unit, $help) };
+    (@ gauge $unit:ident $constant:ident $help:literal) => { describe_gauge!($constant, Unit::$unit, $help) };
+    (@ histogram $unit:ident $constant:ident $help:literal) => { describe_histogram!($constant, Unit::$unit, $help) };
+}
 
-pub const STORE_DISK_BYTES: &str = "pombo_store_disk_bytes";
-pub const STORE_DISK_FREE_BYTES: &str = "pombo_store_disk_free_bytes";
-pub const STORE_COMMITS: &str = "pombo_store_commits_total";
-pub const STORE_FSYNCS: &str = "pombo_store_fsyncs_total";
-/// Refusals of the store, by `operation`: append | settle | read.
-pub const STORE_ERRORS: &str = "pombo_store_errors_total";
-/// 1 while the store takes events.
-pub const STORE_UP: &str = "pombo_store_up";
-/// Removed by retention, by `kind`: events | deliveries | dead | messages.
-pub const RETENTION_REMOVED: &str = "pombo_retention_removed_total";
+#[rustfmt::skip]
+metrics! {
+    // Taking events in.
+    counter Count EVENTS = "pombo_events_total", "Events handed in, by result: accepted, duplicate or refused (of requests that could be read; see pombo_ingest_refused_total).";
+    counter Count INGEST_REFUSED = "pombo_ingest_refused_total", "Ingest requests not taken, by reason: invalid, too_large, unsupported, crowded, unknown_instance, backlog, busy, shutting_down or store.";
+    histogram Seconds INGEST_SECONDS = "pombo_ingest_seconds", "From an ingest request to its answer, durable.";
+    histogram Seconds COMMIT_SECONDS = "pombo_commit_seconds", "One append of accepted events as the engine waits for it, made durable.";
+    histogram Count COMMIT_EVENTS = "pombo_commit_events", "Events that rode on one append.";
+    histogram Seconds SETTLE_SECONDS = "pombo_settle_seconds", "One batch of settlements handed to the store.";
+    histogram Count SETTLE_BATCH = "pombo_settle_batch", "Settlements handed to the store at once.";
+    counter Count FENCED = "pombo_settlements_fenced_total", "Batches of settlements of which a part was refused because another node owns the shard now.";
 
-/// 1, with `version` and `durability`.
-pub const BUILD_INFO: &str = "pombo_build_info";
-pub const PROCESS_CPU_SECONDS: &str = "process_cpu_seconds_total";
-pub const PROCESS_RSS_BYTES: &str = "process_resident_memory_bytes";
-pub const PROCESS_FDS: &str = "process_open_fds";
-pub const PROCESS_MAX_FDS: &str = "process_max_fds";
-pub const PROCESS_START_SECONDS: &str = "process_start_time_seconds";
+    // Attempts.
+    counter Count ATTEMPTS = "pombo_attempts_total", "Attempts by outcome (success, or status, redirect, dns_failed, address_blocked, connect_failed, connect_timeout, tls_failed, timeout, connection_lost, protocol_error, internal) and origin (first, retry, manual, replay, test).";
+    counter Count ANSWERS = "pombo_answers_total", "Answers of receivers by class of status: 2xx, 3xx, 4xx, 429 or 5xx.";
+    histogram Seconds ATTEMPT_SECONDS = "pombo_attempt_seconds", "Time of attempts by phase: dns, connect, tls, write, first_byte, body or total.";
+    counter Count CONNECTIONS = "pombo_connections_total", "Connections of attempts: opened, reused or failed.";
+    gauge Count OPEN_SOCKETS = "pombo_open_sockets", "Sockets to receivers that are open or being opened.";
+    gauge Count MAX_SOCKETS = "pombo_open_sockets_limit", "The most sockets to receivers there may be.";
+    gauge Count IN_FLIGHT = "pombo_attempts_in_flight", "Attempts in flight.";
+
+    // Deliveries.
+    histogram Seconds DELIVERY_SECONDS = "pombo_delivery_seconds", "From acceptance to the first success.";
+    histogram Seconds LAG_SECONDS = "pombo_lag_seconds", "From due to started, for every attempt, by what it waited for longest: none, window, throttled, circuit_open, order or paused.";
+    counter Count DELIVERIES = "pombo_deliveries_total", "Deliveries that ended, by result: delivered, superseded, cancelled, or dead as exhausted, gave_up, gone or undeliverable.";
+    counter Count SUPERSEDED = "pombo_superseded_total", "Deliveries not sent because a newer state took their place, by reason: qrcode or presence.";
+    counter Count BREAKER_TRANSITIONS = "pombo_breaker_transitions_total", "Breakers that changed, by the state entered: open, probing or closed.";
+    counter Count WEBHOOKS_DISABLED = "pombo_webhooks_disabled_total", "Webhooks switched off by the engine, by reason: gone, failing_too_long or faulted.";
+
+    // What waits.
+    gauge Count DEPTH = "pombo_depth", "Unfinished deliveries by state: ready, in_flight, retry (waits for its next attempt), throttled, circuit_open, order or paused; and dead letters as dead (dead: the same for all nodes).";
+    gauge Count BACKLOG = "pombo_backlog", "Unfinished deliveries by part of the lane (part): live, history, retry or parked.";
+    gauge Count BACKLOG_LIMIT = "pombo_backlog_limit", "The most unfinished deliveries there may be; beyond it ingest answers 429.";
+    gauge Seconds OLDEST_SECONDS = "pombo_oldest_due_seconds", "Age of the oldest by state: since it was due for ready, throttled, circuit_open, order and paused; since it started for in_flight; since it was accepted for retry. 0: there is none.";
+    gauge Count ACTIVE_WEBHOOKS = "pombo_active_webhooks", "Webhooks with work, by what holds their next delivery: ready, throttled, circuit_open, order or paused.";
+    gauge Count WEBHOOKS = "pombo_webhooks", "Configured webhooks by state: enabled, off, paused or disabled. The same for all nodes.";
+    gauge Count CIRCUITS = "pombo_circuits", "Webhooks served lately by the state of their breaker: closed, open or probing.";
+    gauge Count INSTANCES = "pombo_instances", "Instances. The same for all nodes.";
+    gauge Count UNSETTLED = "pombo_unsettled", "Settlements on their way to the store.";
+    gauge Count UNSETTLED_LIMIT = "pombo_unsettled_limit", "Settlements on their way to the store at which no new attempt starts.";
+    gauge Bytes MEMORY_BYTES = "pombo_held_bytes", "Events held in memory between acceptance and delivery.";
+
+    // Actors.
+    gauge Count ACTORS = "pombo_actors", "Running actors by kind: instance or webhook.";
+    gauge Count MAILBOX = "pombo_mailbox_messages", "Messages sent to actors and not handled yet.";
+    counter Count ACTOR_RESTARTS = "pombo_actor_restarts_total", "Actors that panicked and were rebuilt, by kind: instance or webhook.";
+
+    // The store.
+    gauge Count STORE_UP = "pombo_store_up", "1 while the store takes events.";
+    counter Count STORE_ERRORS = "pombo_store_errors_total", "Refusals of the store by operation: append, settle, read or retain.";
+    counter Count STORE_COMMITS = "pombo_store_commits_total", "Commits of the store.";
+    counter Count STORE_FSYNCS = "pombo_store_fsyncs_total", "Commits that were forced to disk. Embedded store.";
+    counter Bytes STORE_WRITTEN_BYTES = "pombo_store_written_bytes_total", "Keys and values handed to the store's log. Embedded store.";
+    histogram Seconds STORE_COMMIT_SECONDS = "pombo_store_commit_seconds", "One commit of the store's writer, by sync: yes (forced to disk) or no. Embedded store.";
+    gauge Bytes STORE_DISK_BYTES = "pombo_store_disk_bytes", "The store's size on disk. Embedded store.";
+    gauge Bytes STORE_DISK_FREE_BYTES = "pombo_store_disk_free_bytes", "Free space on the store's disk. Embedded store.";
+    gauge Bytes STORE_DISK_RESERVE_BYTES = "pombo_store_disk_reserve_bytes", "Free space below which new events are refused. Embedded store.";
+    counter Count RETENTION_REMOVED = "pombo_retention_removed_total", "Records removed by retention, by kind: events, deliveries, dead or messages.";
+    histogram Seconds REDIS_COMMAND_SECONDS = "pombo_redis_command_seconds", "Commands to Redis, by kind: append, settle, script or command.";
+    counter Count REDIS_ERRORS = "pombo_redis_errors_total", "Commands to Redis that failed, by reason: timeout, connection, full, fenced or other.";
+    gauge Bytes REDIS_MEMORY_BYTES = "pombo_redis_memory_bytes", "Memory that Redis says it uses. The same for all nodes; of a cluster the node that was asked.";
+    gauge Bytes REDIS_MEMORY_LIMIT_BYTES = "pombo_redis_memory_limit_bytes", "maxmemory of Redis; 0: none. The same for all nodes.";
+
+    // Many nodes.
+    gauge Count SHARDS_OWNED = "pombo_shards_owned", "Shards this node delivers for; without Redis all of them.";
+    counter Count LEASE_LOSSES = "pombo_lease_losses_total", "Shards that left this node, by reason: handed_over (planned) or lost (its lease ran out or was taken).";
+    counter Count SHARDS_GAINED = "pombo_shards_gained_total", "Shards that came to this node.";
+    gauge Count NODES = "pombo_nodes", "Live nodes as this one sees them; without Redis 1.";
+
+    // The process.
+    counter Count LOG_SUPPRESSED = "pombo_log_suppressed_total", "Log lines about failed attempts that were counted instead of written.";
+    counter Count SPANS = "pombo_spans_total", "Spans of traces by what became of them: exported or dropped.";
+    gauge Count BUILD_INFO = "pombo_build_info", "1, with the version, the store (embedded or redis) and the durability in force.";
+    gauge Count RUNTIME_THREADS = "pombo_runtime_threads", "Threads by runtime: engine, store, http or main.";
+    gauge Count RUNTIME_TASKS = "pombo_runtime_tasks", "Tasks that live, by runtime.";
+    gauge Count RUNTIME_QUEUE = "pombo_runtime_queue", "Tasks woken from other threads and not yet polled, by runtime.";
+    gauge Percent RUNTIME_BUSY = "pombo_runtime_busy_ratio", "Share of the last seconds (0 to 1) in which the busiest thread of a runtime had work, by runtime.";
+    counter Seconds PROCESS_CPU_SECONDS = "process_cpu_seconds_total", "User and system CPU time of the process.";
+    gauge Bytes PROCESS_RSS_BYTES = "process_resident_memory_bytes", "Resident memory of the process.";
+    gauge Bytes PROCESS_VIRTUAL_BYTES = "process_virtual_memory_bytes", "Virtual memory of the process.";
+    gauge Count PROCESS_THREADS = "process_threads", "Threads of the process.";
+    gauge Count PROCESS_FDS = "process_open_fds", "Open file descriptors.";
+    gauge Count PROCESS_MAX_FDS = "process_max_fds", "The limit on open file descriptors.";
+    gauge Seconds PROCESS_START_SECONDS = "process_start_time_seconds", "When the process started, as unix time.";
+}
 
 /// Buckets of times, in seconds: 0.25 ms to 5 min, about two to a doubling where targets lie.
 pub const TIME_BUCKETS: &[f64] = &[
@@ -89,44 +126,18 @@ pub const WAIT_BUCKETS: &[f64] = &[
 pub const SIZE_BUCKETS: &[f64] =
     &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0];
 
-/// Gives each metric its help text.
-pub fn describe() {
-    describe_counter!(EVENTS, "Events by result: accepted or duplicate.");
-    describe_counter!(INGEST_REFUSED, "Ingest requests not taken, by reason.");
-    describe_histogram!(INGEST_SECONDS, Unit::Seconds, "From an ingest request to its answer, durable.");
-    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "One commit of accepted events, fsync included.");
-    describe_histogram!(COMMIT_EVENTS, "Events that rode on one commit.");
-    describe_histogram!(SETTLE_SECONDS, Unit::Seconds, "One batch of settlements handed to the store.");
-    describe_counter!(ATTEMPTS, "Attempts by outcome (success or the failure's code) and origin.");
-    describe_histogram!(ATTEMPT_SECONDS, Unit::Seconds, "Time of attempts by phase.");
-    describe_counter!(CONNECTIONS, "Connections used by attempts: opened or reused.");
-    describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From acceptance to the first success.");
-    describe_histogram!(LAG_SECONDS, Unit::Seconds, "From due to started, for every attempt, by what it waited for.");
-    describe_counter!(DELIVERIES, "Deliveries that ended, by result.");
-    describe_counter!(BREAKER_TRANSITIONS, "Breakers that changed, by the state entered.");
-    describe_counter!(WEBHOOKS_DISABLED, "Webhooks switched off by the engine, by reason.");
-    describe_gauge!(DEPTH, "Unfinished deliveries by state, and dead letters.");
-    describe_gauge!(OLDEST_SECONDS, Unit::Seconds, "Age of the oldest due delivery, by what holds it.");
-    describe_gauge!(ACTIVE_WEBHOOKS, "Webhooks with work, by what they do.");
-    describe_gauge!(WEBHOOKS, "Configured webhooks by state.");
-    describe_gauge!(INSTANCES, "Instances.");
-    describe_gauge!(IN_FLIGHT, "Attempts in flight.");
-    describe_gauge!(UNSETTLED, "Settlements on their way to the store.");
-    describe_gauge!(MEMORY_BYTES, Unit::Bytes, "Events held in memory between acceptance and delivery.");
-    describe_gauge!(ACTORS, "Running actors by kind.");
-    describe_gauge!(MAILBOX, "Messages sent to actors and not handled yet.");
-    describe_counter!(ACTOR_RESTARTS, "Actors that panicked and were rebuilt.");
-    describe_gauge!(STORE_DISK_BYTES, Unit::Bytes, "The store's size on disk.");
-    describe_gauge!(STORE_DISK_FREE_BYTES, Unit::Bytes, "Free space on the store's disk.");
-    describe_counter!(STORE_COMMITS, "Commits of the store.");
-    describe_counter!(STORE_FSYNCS, "Commits that were forced to disk.");
-    describe_counter!(STORE_ERRORS, "Refusals of the store by operation.");
-    describe_gauge!(STORE_UP, "1 while the store takes events.");
-    describe_counter!(RETENTION_REMOVED, "Records removed by retention, by kind.");
-    describe_gauge!(BUILD_INFO, "1, with the version and the durability in force.");
-    describe_counter!(PROCESS_CPU_SECONDS, Unit::Seconds, "User and system CPU time of the process.");
-    describe_gauge!(PROCESS_RSS_BYTES, Unit::Bytes, "Resident memory of the process.");
-    describe_gauge!(PROCESS_FDS, "Open file descriptors.");
-    describe_gauge!(PROCESS_MAX_FDS, "The limit on open file descriptors.");
-    describe_gauge!(PROCESS_START_SECONDS, Unit::Seconds, "When the process started, as unix time.");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_say_their_type_and_unit_as_prometheus_wants() {
+        let mut seen = std::collections::HashSet::new();
+        for (kind, name, help) in ALL {
+            assert!(seen.insert(name), "{name} twice");
+            assert_eq!(*kind == "counter", name.ends_with("_total"), "{name}");
+            assert!(name.starts_with("pombo_") || name.starts_with("process_"), "{name}");
+            assert!(help.ends_with('.') && help.len() > 10, "{name} needs a sentence");
+        }
+    }
 }

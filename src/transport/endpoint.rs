@@ -155,6 +155,7 @@ impl Inner {
         let (head, body) = response.into_parts();
         let (failure, retry_after_s) = response::judge(head.status, &head.headers);
         let (snippet, complete) = response::read(body, self.shared.limits, trace.deadline).await;
+        trace.read();
         if complete {
             lease.give_back();
         } else {

@@ -15,6 +15,7 @@ mod connection;
 mod dial;
 mod endpoint;
 mod failure;
+mod plain;
 mod pool;
 mod proxy;
 mod request;
@@ -124,6 +125,12 @@ impl Transport {
     #[must_use]
     pub fn endpoint(&self, target: &Target, headers: HeaderMap) -> Endpoint {
         Endpoint::new(Arc::clone(&self.shared), target, headers)
+    }
+
+    /// Sockets to receivers: how many are open or being opened, over all webhooks, and how many may be.
+    #[must_use]
+    pub fn sockets(&self) -> (usize, usize) {
+        self.shared.sockets.used()
     }
 
     #[must_use]

@@ -19,6 +19,7 @@ const EVICTED: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Sockets {
     free: Arc<Semaphore>,
+    max: usize,
     waiting: AtomicUsize,
     made: AtomicU64,
     /// By age.
@@ -49,12 +50,19 @@ pub(super) struct Rest {
 
 impl Sockets {
     pub(super) fn new(max: usize) -> Arc<Self> {
+        let max = max.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))),
+            free: Arc::new(Semaphore::new(max)),
+            max,
             waiting: AtomicUsize::new(0),
             made: AtomicU64::new(0),
             kept: Mutex::default(),
         })
+    }
+
+    /// How many are open or being opened, and how many may be.
+    pub(super) fn used(&self) -> (usize, usize) {
+        (self.max.saturating_sub(self.free.available_permits()), self.max)
     }
 
     /// Waits, when all are in use, for one that has become idle or closed.

@@ -52,8 +52,15 @@ impl Trace {
     /// The response's head is there; the request's last byte left at `sent`.
     pub(super) fn answered(&mut self, sent: Option<Instant>) {
         let now = Instant::now();
-        self.phases.first_byte_us = micros(now.saturating_duration_since(sent.unwrap_or(self.mark)));
+        let sent = sent.unwrap_or(self.mark);
+        self.phases.write_us = micros(sent.saturating_duration_since(self.mark));
+        self.phases.first_byte_us = micros(now.saturating_duration_since(sent));
         self.mark = now;
+    }
+
+    /// The response's body has been read as far as it is wanted.
+    pub(super) fn read(&mut self) {
+        self.phases.body_us = micros(Instant::now().saturating_duration_since(self.mark));
     }
 
     fn close_phase(&mut self, now: Instant) {

@@ -25,6 +25,7 @@ mod growth;
 mod health;
 mod isolation;
 mod main_job;
+mod observe;
 mod order;
 mod rate;
 mod restart;

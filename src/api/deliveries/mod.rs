@@ -6,6 +6,7 @@ pub mod list;
 pub mod message;
 pub mod stats;
 pub mod timeline;
+pub mod top;
 pub mod views;
 
 use actix_web::HttpRequest;

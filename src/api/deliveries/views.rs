@@ -169,11 +169,7 @@ impl GateView {
     #[must_use]
     pub fn of(status: &WebhookStatus) -> Self {
         Self {
-            circuit: status.circuit.map(|circuit| match circuit {
-                CircuitState::Closed => "closed",
-                CircuitState::Open => "open",
-                CircuitState::Probing => "probing",
-            }),
+            circuit: status.circuit.map(circuit),
             in_flight: status.in_flight,
             window: status.window,
             waiting_in_memory: status.waiting_in_memory,
@@ -192,6 +188,14 @@ const fn origin(origin: AttemptOrigin) -> &'static str {
         AttemptOrigin::Manual => "manual",
         AttemptOrigin::Replay => "replay",
         AttemptOrigin::Test => "test",
+    }
+}
+
+pub(super) const fn circuit(state: CircuitState) -> &'static str {
+    match state {
+        CircuitState::Closed => "closed",
+        CircuitState::Open => "open",
+        CircuitState::Probing => "probing",
     }
 }
 

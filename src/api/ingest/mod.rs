@@ -22,6 +22,7 @@ use self::parse::{Media, ParseError, check_id, parse_events};
 use super::access::InstanceAccess;
 use super::body;
 use super::error::ApiError;
+use super::intake::Share;
 use super::state::ApiState;
 use crate::domain::{NewEvent, Timestamp};
 use crate::format::inspect;
@@ -57,10 +58,27 @@ pub async fn ingest(
     state: Data<ApiState>,
     limits: Data<IngestLimits>,
 ) -> Result<HttpResponse, ApiError> {
-    let media = media(&request)?;
-    let (body, _share) = body::read(payload, request.headers(), limits.max_body_bytes, &state.intake).await?;
+    let taken = take(&request, payload, &state, &limits).await;
+    let (events, _share) = taken.inspect_err(|error| state.engine.note_refused(reason(error)))?;
+    let accepted = state.engine.ingest(&instance.id, events).await?;
+    Ok(HttpResponse::Accepted().json(IngestAnswer {
+        accepted: accepted.ids.len().saturating_sub(accepted.duplicates),
+        duplicates: accepted.duplicates,
+        ids: accepted.ids,
+    }))
+}
+
+/// The events of a request, with the share of the intake that their bodies take.
+async fn take(
+    request: &HttpRequest,
+    payload: Payload,
+    state: &ApiState,
+    limits: &IngestLimits,
+) -> Result<(Vec<NewEvent>, Share), ApiError> {
+    let media = media(request)?;
+    let (body, share) = body::read(payload, request.headers(), limits.max_body_bytes, &state.intake).await?;
     let now = Timestamp::now();
-    let bounds = *limits.get_ref();
+    let bounds = *limits;
     let mut events = if body.len() <= INLINE_PARSE_BYTES {
         read_events(&body, media, &bounds, now)?
     } else {
@@ -68,13 +86,18 @@ pub async fn ingest(
             .await
             .map_err(|error| ApiError::Internal(format!("parsing a large request: {error}")))??
     };
-    apply_headers(&request, &mut events, &limits)?;
-    let accepted = state.engine.ingest(&instance.id, events).await?;
-    Ok(HttpResponse::Accepted().json(IngestAnswer {
-        accepted: accepted.ids.len().saturating_sub(accepted.duplicates),
-        duplicates: accepted.duplicates,
-        ids: accepted.ids,
-    }))
+    apply_headers(request, &mut events, limits)?;
+    Ok((events, share))
+}
+
+/// For the metric of refusals.
+fn reason(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::TooLarge(_) => "too_large",
+        ApiError::UnsupportedMedia(_) => "unsupported",
+        ApiError::Unavailable { .. } | ApiError::TooManyRequests { .. } => "crowded",
+        _ => "invalid",
+    }
 }
 
 fn media(request: &HttpRequest) -> Result<Media, ApiError> {

@@ -24,6 +24,7 @@ use crate::api::{deliveries, ingest, legacy, process};
         deliveries::act::replay,
         deliveries::act::test,
         deliveries::stats::stats,
+        deliveries::top::top,
         deliveries::message::show,
         legacy::config::config,
         legacy::message::message,
@@ -122,7 +123,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(operations, ManagementDoc::openapi().paths.paths.values().map(count).sum::<usize>() + 8);
+        assert_eq!(operations, ManagementDoc::openapi().paths.paths.values().map(count).sum::<usize>() + 9);
     }
 
     #[test]

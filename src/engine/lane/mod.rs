@@ -289,10 +289,6 @@ impl Lane {
         self.keys.len()
     }
 
-    pub fn next_retry_at(&self) -> Option<Timestamp> {
-        self.retries.first_due()
-    }
-
     /// When the oldest entry that waits in memory was due, those behind a key not counted.
     pub fn oldest_due(&self) -> Option<Timestamp> {
         let fronts = [self.retries.first(), self.keys.first_ready(), self.live.first(), self.low.first()];

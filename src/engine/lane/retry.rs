@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 
 use super::fresh::KEPT_AT_REST;
-use super::{Ask, Place, Waiting};
+use super::{Ask, Lane, Place, Waiting};
 use crate::domain::{EventId, LaneClass, Timestamp};
 
 /// Sorts before every real place.
@@ -14,7 +14,8 @@ const START: Place = (Timestamp::from_millis(0), EventId::MIN);
 #[derive(Debug)]
 pub(super) struct Retries {
     waiting: BTreeMap<Place, Waiting>,
-    due_of: AHashMap<EventId, Timestamp>,
+    /// By id, so that the first is the one accepted first.
+    due_of: BTreeMap<EventId, Timestamp>,
     /// Everything in the store up to here is in memory; `None`: everything is.
     horizon: Option<Place>,
     /// The page being read starts after this place.
@@ -33,7 +34,7 @@ impl Retries {
     pub(super) fn new(behind: bool, ordered: bool) -> Self {
         Self {
             waiting: BTreeMap::new(),
-            due_of: AHashMap::new(),
+            due_of: BTreeMap::new(),
             horizon: behind.then_some(START),
             loading: None,
             missed: None,
@@ -156,6 +157,11 @@ impl Retries {
         self.first().map(|waiting| waiting.entry.due)
     }
 
+    /// When the oldest of them was accepted.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.due_of.first_key_value().map(|(event, _)| event.timestamp())
+    }
+
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let (place, waiting) = self.waiting.pop_first()?;
         self.due_of.remove(&place.1);
@@ -183,5 +189,16 @@ impl Retries {
             self.shrink_to(KEPT_AT_REST);
         }
         self.waiting.values_mut().for_each(|waiting| waiting.carried = None);
+    }
+}
+
+impl Lane {
+    /// When the oldest of the retries in memory was accepted.
+    pub fn oldest_retry(&self) -> Option<Timestamp> {
+        self.retries.oldest()
+    }
+
+    pub fn next_retry_at(&self) -> Option<Timestamp> {
+        self.retries.first_due()
     }
 }

@@ -5,8 +5,9 @@ use actix::{Context, Handler, Message};
 use super::{Abandon, LoftActor};
 use crate::domain::{ShardId, WebhookId};
 use crate::engine::instance::Retire;
-use crate::engine::observe::{self, Observed};
+use crate::engine::observe::{self, AtWork, Observed};
 use crate::engine::slot::Slot;
+use crate::engine::top::Rank;
 use crate::engine::webhook;
 
 /// Look for idle children.
@@ -67,6 +68,14 @@ impl Handler<Abandon> for LoftActor {
     }
 }
 
+impl Handler<Rank> for LoftActor {
+    type Result = ();
+
+    fn handle(&mut self, Rank { limit, reply }: Rank, _: &mut Context<Self>) {
+        let _hung_up = reply.send(self.rank(limit));
+    }
+}
+
 impl Handler<Observe> for LoftActor {
     type Result = ();
 
@@ -77,11 +86,22 @@ impl Handler<Observe> for LoftActor {
             mailbox: self.instances.values().map(Slot::unhandled).sum(),
             ..Observed::default()
         };
-        for slot in self.webhooks.values() {
+        for (id, slot) in &self.webhooks {
             observed.mailbox += slot.unhandled();
-            if !slot.presence.is_idle() {
-                observed.note(observe::held_by(slot.presence.held_by()), slot.presence.oldest_due());
+            let presence = &slot.presence;
+            if !presence.is_idle() {
+                observed.note(&AtWork {
+                    held_by: observe::held_by(presence.held_by()),
+                    counts: self.core.store.lane_counts(*id),
+                    in_flight: presence.in_flight() as u64,
+                    oldest_due: presence.oldest_due(),
+                    oldest_flight: presence.oldest_flight(),
+                    oldest_retry: presence.oldest_retry(),
+                });
             }
+        }
+        for (gate, _) in self.gates.values() {
+            observed.note_circuit(gate.borrow().circuit());
         }
         self.core.observations.put(self.thread, observed);
     }

@@ -7,7 +7,7 @@ use actix::{Context, Handler, Message};
 
 use super::WebhookActor;
 use crate::domain::{
-    AttemptOrigin, DeadReason, DisabledReason, EventId, FailureCode, LaneClass, LaneEntry, Outcome, Timestamp,
+    AttemptOrigin, DeadReason, DisabledReason, EventId, Failure, FailureCode, LaneClass, LaneEntry, Outcome, Timestamp,
     WaitReason,
 };
 use crate::engine::attempt::{self, Landing};
@@ -35,6 +35,7 @@ impl Handler<Finished> for WebhookActor {
 
     fn handle(&mut self, finished: Finished, ctx: &mut Context<Self>) {
         let entry = self.lane.landed(finished.event);
+        self.presence.landed(finished.started_at);
         let (success, counts) = match &finished.landing {
             Landing::Answered(outcome) => (outcome.is_success(), speaks_against_receiver(outcome)),
             Landing::Undeliverable(_) | Landing::StoreAway => (false, false),
@@ -72,16 +73,19 @@ fn speaks_against_receiver(outcome: &Outcome) -> bool {
 impl WebhookActor {
     fn answered(&mut self, entry: LaneEntry, outcome: Outcome, waited_for: WaitReason, started_at: Timestamp) {
         let at = self.room.core.clock.wall();
+        if let Some(Failure { code, detail }) = &outcome.failure {
+            let (webhook, cause) = (self.config.id, code.as_str());
+            tracing::warn!(%webhook, cause, status = outcome.status, %detail, "an attempt failed");
+        }
         let verdict = classify(&outcome, &self.config.retry);
         let core = Arc::clone(&self.room.core);
         let meters = &core.meters;
         meters.attempt(entry.origin, &outcome);
-        self.stats.attempt(&outcome, at);
+        self.presence.stats_mut().attempt(&outcome, at);
         self.note_health(&outcome, at);
         let next = match verdict {
             Verdict::Delivered => {
-                meters.delivered.increment(1);
-                meters.delivery_seconds.record(at.since(entry.event.timestamp()));
+                meters.delivered(&entry, at.since(entry.event.timestamp()));
                 Next::Delivered
             }
             Verdict::Dead(reason) => Next::Dead(reason),
@@ -120,7 +124,7 @@ impl WebhookActor {
     }
 
     fn undeliverable(&mut self, entry: &LaneEntry, problem: &str, started_at: Timestamp) {
-        tracing::warn!(webhook = %self.config.id, event = %entry.event, problem, "a delivery has nothing to send; it is a dead letter");
+        tracing::warn!(webhook = %self.config.id, event = %entry.event, cause = "undeliverable", problem, "a delivery has nothing to send; it is a dead letter");
         let at = self.room.core.clock.wall();
         let outcome = Outcome::failed(FailureCode::Internal, problem, crate::domain::Phases::default());
         let attempt = attempt::describe(entry, started_at, WaitReason::None, outcome);

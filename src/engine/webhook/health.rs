@@ -49,6 +49,7 @@ impl WebhookActor {
         if self.config.disabled_reason.is_some() {
             return;
         }
+        self.room.core.meters.disabled(reason);
         tracing::warn!(webhook = %self.config.id, reason = reason.as_str(), "a webhook is disabled; its deliveries are kept");
         // At once for this actor; the directory's word follows with the change.
         Arc::make_mut(&mut self.config).disabled_reason = Some(reason);

@@ -39,7 +39,7 @@ impl WebhookActor {
                     self.room.settle(Settle { entry, attempt: None, next: Next::Move(parked), at });
                 }
                 Ask::Supersede { entry, by } => {
-                    self.room.core.meters.superseded.increment(1);
+                    self.room.core.meters.superseded(entry.kind);
                     self.room.settle(Settle { entry, attempt: None, next: Next::Superseded { by }, at });
                 }
             }
@@ -95,7 +95,8 @@ impl Handler<Loaded> for WebhookActor {
         match loaded.page {
             Ok(page) => self.lane.loaded(loaded.class, loaded.order_key, page),
             Err(error) => {
-                tracing::warn!(webhook = %self.config.id, %error, "a lane could not be read; it is read again");
+                self.room.core.meters.read_errors.increment(1);
+                tracing::warn!(webhook = %self.config.id, %error, cause = "store", "a lane could not be read; it is read again");
                 self.lane.load_failed(loaded.class, loaded.order_key);
                 let later = self.room.core.clock.mono() + crate::engine::attempt::STORE_AWAY;
                 super::set_alarm(self, ctx, later);
@@ -113,7 +114,7 @@ impl Handler<ParkedKeys> for WebhookActor {
         match keys {
             Ok(keys) => self.lane.parked_keys(&keys),
             Err(error) => {
-                tracing::warn!(webhook = %self.config.id, %error, "parked keys could not be read; they are read again");
+                tracing::warn!(webhook = %self.config.id, %error, cause = "store", "parked keys could not be read; they are read again");
                 let (room, webhook, actor) = (Rc::clone(&self.room), self.config.id, ctx.address());
                 let limit = room.core.config.bounds.blocked_keys;
                 actix::spawn(async move {

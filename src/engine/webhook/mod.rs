@@ -4,9 +4,9 @@
 
 mod finish;
 mod health;
+mod holds;
 mod load;
 mod pump;
-mod stats;
 mod test;
 
 use std::cell::RefCell;
@@ -20,13 +20,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::health::Health;
-use self::stats::Stats;
+use self::holds::Holds;
 use super::config::EngineConfig;
 use super::lane::{Lane, Waiting};
 use super::room::Room;
 use super::slot::Presence;
 use super::{HastenReply, WebhookStatus};
-use crate::domain::{EventId, Ordering, WaitReason, Webhook};
+use crate::domain::{EventId, Ordering, Webhook};
 use crate::format::{Sender, Signer};
 use crate::policy::{Gate, GateConfig};
 use crate::store::{LaneCounts, Next, Settle};
@@ -96,9 +96,8 @@ pub(super) struct WebhookActor {
     /// `data` of the events in flight.
     flying_bytes: u64,
     health: Health,
-    stats: Stats,
     /// Why the front of the lane did not start at once, while that is so.
-    held_by: WaitReason,
+    holds: Holds,
     alarm: Option<(Instant, JoinHandle<()>)>,
     /// See [`Leave`].
     leaves: bool,
@@ -138,8 +137,7 @@ impl WebhookActor {
             headers: HeaderMap::new(),
             sender: None,
             flying_bytes: 0,
-            stats: Stats::default(),
-            held_by: WaitReason::None,
+            holds: Holds::default(),
             alarm: None,
             leaves: false,
         }
@@ -157,7 +155,8 @@ impl WebhookActor {
         self.carry_out_asks(ctx);
         self.presence.set_idle(self.lane.is_idle());
         let now = self.room.core.clock.wall();
-        self.presence.tell(self.held_by, self.lane.oldest_due().filter(|due| *due <= now));
+        let oldest_due = self.lane.oldest_due().filter(|due| *due <= now);
+        self.presence.tell(self.holds.reason(), oldest_due, self.lane.oldest_retry());
     }
 }
 
@@ -270,7 +269,7 @@ impl Handler<Describe> for WebhookActor {
             waiting_in_memory: u32::try_from(self.lane.waiting()).unwrap_or(u32::MAX),
             blocked_keys: u32::try_from(self.lane.blocked_keys()).unwrap_or(u32::MAX),
             next_due_at: self.lane.next_retry_at(),
-            ..self.stats.describe()
+            ..self.presence.stats().describe()
         };
         self.presence.handled(self.lane.is_idle());
         let _hung_up = reply.send(status);

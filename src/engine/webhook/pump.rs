@@ -32,7 +32,7 @@ impl WebhookActor {
             return;
         }
         if !self.config.is_delivering() {
-            self.held_by = WaitReason::Paused;
+            self.holds.hold(WaitReason::Paused, core.clock.wall());
             self.lane.rest();
             return;
         }
@@ -41,11 +41,11 @@ impl WebhookActor {
             let now = core.clock.wall();
             match self.lane.peek(now) {
                 Peek::Nothing => {
-                    self.held_by = if self.lane.waiting() > 0 { WaitReason::Order } else { WaitReason::None };
+                    self.holds.hold(if self.lane.waiting() > 0 { WaitReason::Order } else { WaitReason::None }, now);
                     return;
                 }
                 Peek::NotBefore(due) => {
-                    self.held_by = WaitReason::None;
+                    self.holds.hold(WaitReason::None, now);
                     // The wall clock may lag a little behind the runtime's: never early (P8).
                     let after = due.since(now) + Duration::from_millis(1);
                     set_alarm(self, ctx, core.clock.mono() + after);
@@ -54,7 +54,7 @@ impl WebhookActor {
                 Peek::Due { data_bytes } => {
                     // The rest of what is in flight must end first: a few huge events must not fill the memory (P7).
                     if self.flying_bytes > 0 && self.flying_bytes + u64::from(data_bytes) > MAX_FLYING_BYTES {
-                        self.held_by = WaitReason::Window;
+                        self.holds.hold(WaitReason::Window, now);
                         return;
                     }
                 }
@@ -63,7 +63,13 @@ impl WebhookActor {
                 set_alarm(self, ctx, core.clock.mono() + STORE_IS_SLOW);
                 return;
             }
-            let admitted = self.gate.borrow_mut().admit(core.clock.mono());
+            let mut gate = self.gate.borrow_mut();
+            let circuit = gate.circuit();
+            let admitted = gate.admit(core.clock.mono());
+            if gate.circuit() != circuit {
+                core.meters.circuit(gate.circuit());
+            }
+            drop(gate);
             match admitted {
                 Ok(permit) => {
                     self.lane.resume();
@@ -71,7 +77,7 @@ impl WebhookActor {
                     self.start(waiting, permit, ctx);
                 }
                 Err(hold) => {
-                    self.held_by = hold.reason;
+                    self.holds.hold(hold.reason, now);
                     if hold.reason == WaitReason::CircuitOpen {
                         self.lane.rest();
                     }
@@ -90,7 +96,12 @@ impl WebhookActor {
         self.flying_bytes += u64::from(entry.data_bytes);
         let started_at = self.room.core.clock.wall();
         let waited = started_at.since(entry.due);
-        let waited_for = if waited > PUNCTUAL { self.held_by } else { WaitReason::None };
+        let waited_for = if waited > PUNCTUAL {
+            self.holds.longest(entry.due, started_at, entry.order_key != 0)
+        } else {
+            WaitReason::None
+        };
+        self.presence.took_off(started_at);
         self.room.core.meters.lag(waited_for, waited);
         attempt::spawn(Flight {
             room: Rc::clone(&self.room),

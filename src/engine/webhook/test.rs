@@ -82,6 +82,7 @@ impl WebhookActor {
         let timeout = self.config.timeout();
         actix::spawn(async move {
             let outcome = endpoint.post(attempt_headers, body, timeout).await;
+            core.meters.attempt(AttemptOrigin::Test, &outcome);
             let attempt = Attempt {
                 number: 1,
                 origin: AttemptOrigin::Test,

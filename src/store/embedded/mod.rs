@@ -42,6 +42,7 @@ use self::requests::{Answer, Op};
 use self::shared::Shared;
 use self::tables::Tables;
 use self::writer::Writer;
+use super::meters::WriterMeters;
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -66,6 +67,7 @@ pub struct EmbeddedConfig {
     pub cache_bytes: u64,
     /// New events are refused while the disk has less than this free, so that settling and removing still can.
     pub reserve_bytes: u64,
+    pub meters: WriterMeters,
 }
 
 impl EmbeddedConfig {
@@ -73,7 +75,13 @@ impl EmbeddedConfig {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { path: path.into(), durability: Durability::Fsync, cache_bytes: 16 * MIB, reserve_bytes: 256 * MIB }
+        Self {
+            path: path.into(),
+            durability: Durability::Fsync,
+            cache_bytes: 16 * MIB,
+            reserve_bytes: 256 * MIB,
+            meters: WriterMeters::default(),
+        }
     }
 }
 
@@ -266,6 +274,9 @@ impl Store for EmbeddedStore {
             disk_free_bytes: figures.disk_free_bytes.load(Relaxed),
             commits: figures.commits.load(Relaxed),
             fsyncs: figures.fsyncs.load(Relaxed),
+            disk_reserve_bytes: self.shared.config.reserve_bytes,
+            written_bytes: figures.written_bytes.load(Relaxed),
+            ..StoreStats::default()
         }
     }
 

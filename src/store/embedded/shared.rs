@@ -36,6 +36,7 @@ pub struct Figures {
     pub disk_free_bytes: AtomicU64,
     pub commits: AtomicU64,
     pub fsyncs: AtomicU64,
+    pub written_bytes: AtomicU64,
 }
 
 impl Shared {

@@ -165,6 +165,14 @@ impl<'t> Stage<'t> {
         self.changes.push(change);
     }
 
+    /// Keys and values that the commit hands to the log.
+    pub fn written_bytes(&self) -> u64 {
+        let bytes = |((_, key), value): (&(Table, Key), &Option<UserValue>)| {
+            key.len() + value.as_ref().map_or(0, |value| value.len())
+        };
+        self.writes.iter().map(bytes).sum::<usize>() as u64
+    }
+
     /// Makes all of it true at once, as durable as `mode`; answers what it changes in the counts.
     /// `history_bytes` is the size of events and history before, and after when this succeeds.
     pub fn commit(mut self, mode: PersistMode, history_bytes: &mut u64) -> Result<Vec<Change>, StoreError> {

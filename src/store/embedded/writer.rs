@@ -271,11 +271,15 @@ impl Writer {
 
     fn commit(&mut self, stage: Stage<'_>, syncs: bool) -> Result<(), StoreError> {
         let tables = stage.tables();
-        let is_empty = stage.is_empty();
+        let (is_empty, written_bytes, began) = (stage.is_empty(), stage.written_bytes(), Instant::now());
         let changes =
             stage.commit(if syncs { PersistMode::SyncData } else { PersistMode::Buffer }, &mut self.history_bytes)?;
         if is_empty && syncs && self.unsynced_since.is_some() {
             tables.db.persist(PersistMode::SyncData)?;
+        }
+        if !is_empty || syncs {
+            let meters = &self.shared.config.meters;
+            if syncs { &meters.synced } else { &meters.unsynced }.record(began.elapsed());
         }
         let enters = |webhook: WebhookId| {
             let webhook = webhook.as_u128();
@@ -284,6 +288,7 @@ impl Writer {
         self.cancelled.take_if(|(webhook, _)| enters(*webhook));
         self.shared.counts.apply(&changes);
         self.shared.figures.commits.fetch_add(u64::from(!is_empty), Relaxed);
+        self.shared.figures.written_bytes.fetch_add(written_bytes, Relaxed);
         if syncs {
             self.shared.figures.fsyncs.fetch_add(1, Relaxed);
             self.unsynced_since = None;

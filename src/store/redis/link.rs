@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_redis::{cluster, sentinel};
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use super::script::{Call, Script};
 use super::url::{Place, RedisUrl};
 use crate::store::StoreError;
+use crate::store::meters::{CommandFault, CommandKind, RedisMeters};
 
 enum Pool {
     Single(deadpool_redis::Pool),
@@ -35,6 +36,7 @@ pub struct Link {
     pool: Pool,
     url: RedisUrl,
     timeout: Duration,
+    meters: RedisMeters,
     /// The connection in use, and which one it is by count: a failure takes away only the one it happened on.
     current: Mutex<(u64, Option<Connection>)>,
     /// One task connects, the others wait for it.
@@ -49,7 +51,7 @@ impl fmt::Debug for Link {
 
 impl Link {
     /// Connects on first use.
-    pub fn new(url: &RedisUrl, timeout: Duration) -> Result<Self, StoreError> {
+    pub fn new(url: &RedisUrl, timeout: Duration, meters: RedisMeters) -> Result<Self, StoreError> {
         let refused = |error: &dyn fmt::Display| StoreError::Unavailable(format!("{url}: {error}"));
         let pool = match &url.place {
             Place::Single(info) => {
@@ -82,7 +84,7 @@ impl Link {
             }
         };
         let (current, connecting) = (Mutex::new((0, None)), tokio::sync::Mutex::new(()));
-        Ok(Self { pool, url: url.clone(), timeout, current, connecting })
+        Ok(Self { pool, url: url.clone(), timeout, meters, current, connecting })
     }
 
     pub const fn url(&self) -> &RedisUrl {
@@ -138,13 +140,16 @@ impl Link {
         }
     }
 
-    async fn try_run(&self, command: &Cmd) -> Result<Result<Value, RedisError>, StoreError> {
+    async fn try_run(&self, command: &Cmd, kind: CommandKind) -> Result<Result<Value, RedisError>, StoreError> {
+        let began = Instant::now();
         self.in_time(async {
-            let (number, connection) = self.connection().await?;
+            let connected = self.connection().await.inspect_err(|_| self.failed(CommandFault::Connection));
+            let (number, connection) = connected?;
             let answer = match connection {
                 Connection::One(mut one) => one.req_packed_command(command).await,
                 Connection::Cluster(mut cluster) => cluster.req_packed_command(command).await,
             };
+            self.meters.seconds[kind as usize].record(began.elapsed());
             Ok(self.looked_at(number, answer))
         })
         .await
@@ -174,8 +179,13 @@ impl Link {
     /// Errors within the answer are errors; those of the connection end it.
     fn looked_at(&self, number: u64, answer: Result<Value, RedisError>) -> Result<Value, RedisError> {
         let answer = answer.and_then(Value::extract_error);
-        if answer.as_ref().is_err_and(breaks_connection) {
-            self.forget(number);
+        if let Err(error) = &answer {
+            if breaks_connection(error) {
+                self.forget(number);
+            }
+            if error.kind() != ErrorKind::Server(ServerErrorKind::NoScript) {
+                self.failed(fault(error));
+            }
         }
         answer
     }
@@ -187,18 +197,27 @@ impl Link {
         // Whoever hangs longer than this is taken for gone, e.g. behind a cut network.
         let number = self.current.lock().0;
         self.forget(number);
+        self.failed(CommandFault::Timeout);
         Err(StoreError::Unavailable(format!("{} did not answer within {:?}", self.url, self.timeout)))
     }
 
+    fn failed(&self, fault: CommandFault) {
+        self.meters.faults[fault as usize].increment(1);
+    }
+
     pub async fn run(&self, command: &Cmd) -> Result<Value, StoreError> {
-        self.try_run(command).await?.map_err(|error| self.fault(&error))
+        self.run_as(command, CommandKind::Command).await
+    }
+
+    async fn run_as(&self, command: &Cmd, kind: CommandKind) -> Result<Value, StoreError> {
+        self.try_run(command, kind).await?.map_err(|error| self.fault(&error))
     }
 
     /// Runs a script by its hash; one that Redis does not know (any more) is sent whole.
     pub async fn call(&self, script: &Script, call: &Call) -> Result<Value, StoreError> {
-        match self.try_run(&call.by_hash(script)).await? {
+        match self.try_run(&call.by_hash(script), script.kind).await? {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.run(&call.whole(script)).await
+                self.run_as(&call.whole(script), script.kind).await
             }
             answer => answer.map_err(|error| self.fault(&error)),
         }
@@ -211,6 +230,15 @@ impl Link {
             Some("MISCONF") => StoreError::Full(format!("{}: {error}", self.url)),
             _ => StoreError::Unavailable(format!("{}: {error}", self.url)),
         }
+    }
+}
+
+fn fault(error: &RedisError) -> CommandFault {
+    match error.code() {
+        Some("OOM" | "MISCONF") => CommandFault::Full,
+        Some("FENCED") => CommandFault::Fenced,
+        _ if breaks_connection(error) => CommandFault::Connection,
+        _ => CommandFault::Other,
     }
 }
 

@@ -25,6 +25,7 @@ mod inspect;
 mod keys;
 mod link;
 pub mod membership;
+mod memory;
 mod operate;
 mod read;
 mod retention;
@@ -52,6 +53,7 @@ pub use self::membership::{MembershipConfig, RedisMembership};
 use self::settle::Fencing;
 use self::shared::Shared;
 pub use self::url::{InvalidUrl, RedisUrl, TlsFiles};
+use super::meters::RedisMeters;
 use super::{
     Append, Appended, DeliveryQuery, DirectoryChange, DirectoryRecords, Durability, LaneCounts, LaneQuery, Persistence,
     RecoveryReport, Requeue, Retention, RetentionStep, Settle, Store, StoreError, StoreFuture, StoreStats, Timeline,
@@ -79,6 +81,7 @@ pub struct RedisConfig {
     pub least: Durability,
     /// Between two looks at how Redis is set.
     pub look_every: Duration,
+    pub meters: RedisMeters,
 }
 
 impl RedisConfig {
@@ -95,6 +98,7 @@ impl RedisConfig {
             wait_aof: false,
             least: Durability::RedisNone,
             look_every: Duration::from_secs(10),
+            meters: RedisMeters::default(),
         }
     }
 }
@@ -282,7 +286,9 @@ impl Store for RedisStore {
 
     fn stats(&self) -> StoreStats {
         let (unfinished, dead) = self.shared.counts.totals();
-        StoreStats { unfinished, dead, commits: self.shared.commits.load(Relaxed), ..StoreStats::default() }
+        let (memory_bytes, memory_limit_bytes) = self.shared.memory.told();
+        let commits = self.shared.commits.load(Relaxed);
+        StoreStats { unfinished, dead, commits, memory_bytes, memory_limit_bytes, ..StoreStats::default() }
     }
 
     fn check(&self) -> StoreFuture<'_, ()> {
@@ -292,6 +298,7 @@ impl Store for RedisStore {
             let mut write = redis::cmd("SET");
             write.arg(format!("{}check", shared.keys.directory())).arg(1).arg("EX").arg(60);
             shared.confirmed().run(&write).await?;
+            memory::look(shared).await;
             shared.is_confirmed(pledge).await
         })
     }

@@ -5,16 +5,23 @@
 
 use redis::Cmd;
 
+use crate::store::meters::CommandKind;
+
 /// A script and the hash Redis knows it by.
 #[derive(Debug)]
 pub struct Script {
     text: &'static str,
     hash: String,
+    pub(super) kind: CommandKind,
 }
 
 impl Script {
     pub fn new(text: &'static str) -> Self {
-        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+        Self::of_kind(CommandKind::Script, text)
+    }
+
+    fn of_kind(kind: CommandKind, text: &'static str) -> Self {
+        Self { text, hash: redis::Script::new(text).get_hash().to_owned(), kind }
     }
 }
 
@@ -37,8 +44,8 @@ pub struct Scripts {
 impl Scripts {
     pub fn new() -> Self {
         Self {
-            append: Script::new(include_str!("lua/append.lua")),
-            settle: Script::new(include_str!("lua/settle.lua")),
+            append: Script::of_kind(CommandKind::Append, include_str!("lua/append.lua")),
+            settle: Script::of_kind(CommandKind::Settle, include_str!("lua/settle.lua")),
             requeue: Script::new(include_str!("lua/requeue.lua")),
             repair: Script::new(include_str!("lua/repair.lua")),
             standing: Script::new(include_str!("lua/standing.lua")),

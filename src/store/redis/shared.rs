@@ -10,6 +10,7 @@ use super::counts::Counts;
 use super::doubts::Doubts;
 use super::keys::Keys;
 use super::link::Link;
+use super::memory::Memory;
 use super::retention::Walk;
 use super::script::Scripts;
 use crate::domain::{ShardId, Timestamp};
@@ -34,14 +35,15 @@ pub struct Shared {
     messages_before: AtomicU64,
     pub walk: Mutex<Option<Walk>>,
     pub commits: AtomicU64,
+    pub memory: Memory,
     is_closed: AtomicBool,
 }
 
 impl Shared {
     pub fn new(config: RedisConfig) -> Result<Self, StoreError> {
-        let link = Link::new(&config.url, config.timeout)?;
+        let link = || Link::new(&config.url, config.timeout, config.meters.clone());
         let is_confirmed = config.wait_aof || config.wait_replicas > 0;
-        let confirmed = if is_confirmed { Some(Link::new(&config.url, config.timeout)?) } else { None };
+        let (link, confirmed) = (link()?, if is_confirmed { Some(link()?) } else { None });
         let keys = Keys::new(&config.prefix);
         Ok(Self {
             link,
@@ -58,6 +60,7 @@ impl Shared {
             messages_before: AtomicU64::new(0),
             walk: Mutex::default(),
             commits: AtomicU64::new(0),
+            memory: Memory::default(),
             is_closed: AtomicBool::new(false),
         })
     }

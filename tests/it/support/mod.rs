@@ -7,6 +7,7 @@ pub mod command;
 pub mod deadline;
 pub mod events;
 pub mod ledger;
+pub mod metrics;
 pub mod nasty;
 pub mod oracle;
 pub mod pombo;

@@ -206,7 +206,7 @@ impl Pombo {
     /// Until the log says that it serves; what it wrote when it ended instead.
     async fn serving(&mut self) -> Result<(), String> {
         let begun = Instant::now();
-        let wanted = format!("addr=127.0.0.1:{}", self.port);
+        let wanted = format!("127.0.0.1:{}", self.port);
         loop {
             let output = self.stderr();
             if output.lines().any(|line| line.contains("serving") && line.contains(&wanted)) {

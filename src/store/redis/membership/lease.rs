@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::heartbeat::{Answer, Ask};
-use crate::cluster::{ClusterEvent, Leases, NodeId, owner_of};
+use crate::cluster::{ClusterEvent, Leases, Moved, NodeId, owner_of};
 use crate::domain::ShardId;
 
 /// How this node stands to one shard.
@@ -40,6 +40,11 @@ impl Holdings {
         Self { node, leases, term, holds: vec![Hold::Nothing; ShardId::COUNT], wanted: 0 }
     }
 
+    /// So many nodes live.
+    pub fn see_nodes(&self, nodes: usize) {
+        self.leases.see_nodes(nodes);
+    }
+
     /// These nodes live: takes note of what is to be taken, and parts from what others should have by `release_at` at the latest.
     pub fn divide(&mut self, nodes: &[NodeId], release_at: Instant) -> Vec<ClusterEvent> {
         let mut lost = Vec::new();
@@ -55,6 +60,7 @@ impl Holdings {
                     let (owner, until) = (std::mem::take(owner), *until);
                     *hold = Hold::Parting { owner, until, release_at };
                     self.leases.revoke(shard);
+                    self.leases.note(Moved::HandedOver);
                     lost.push(ClusterEvent::Lost(shard));
                 }
                 Hold::Parting { release_at: patience, .. } => *patience = (*patience).min(release_at),
@@ -107,6 +113,7 @@ impl Holdings {
                 }
                 self.holds[shard.index()] = Hold::Nothing;
                 self.leases.revoke(shard);
+                self.leases.note(Moved::Lost);
                 Some(ClusterEvent::Lost(shard))
             }
             (Ask::Renew(asked_for), Hold::Parting { owner, until, .. }) if asked_for == *owner => {
@@ -130,6 +137,7 @@ impl Holdings {
                 fence(&owner);
                 *hold = Hold::Held { owner, until: until_then };
                 self.leases.grant(shard, until_then);
+                self.leases.note(Moved::Gained);
                 Some(ClusterEvent::Gained(shard))
             }
             // Refused, or an answer to what is past: what Redis holds for this node then is taken anew, or ends by itself.
@@ -146,6 +154,7 @@ impl Holdings {
                 Hold::Held { until, .. } if *until <= now => {
                     *hold = Hold::Nothing;
                     self.leases.revoke(shard);
+                    self.leases.note(Moved::Lost);
                     lost.push(ClusterEvent::Lost(shard));
                 }
                 Hold::Parting { until, .. } if *until <= now => *hold = Hold::Nothing,
@@ -237,6 +246,7 @@ mod tests {
         assert_eq!(scene.holdings.expire(scene.start + TERM), []);
         assert_eq!(scene.holdings.expire(later + TERM), [ClusterEvent::Lost(scene.shard)]);
         assert_eq!(scene.ask(later + TERM), Ask::Take, "it is still wanted");
+        assert_eq!([Moved::Gained, Moved::HandedOver, Moved::Lost].map(|how| scene.leases.moved(how)), [1, 0, 1]);
     }
 
     #[test]

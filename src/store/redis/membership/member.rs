@@ -204,6 +204,7 @@ impl Member {
             let peers: Vec<_> = told.peers.iter().map(|peer| peer.id).collect();
             is_divided_anew = peers != self.peers;
             self.peers = peers;
+            self.holdings.see_nodes(self.peers.len());
             changes.extend(self.holdings.divide(&self.peers, now + self.config.hand_over));
         }
         if !changes.is_empty() {
