@@ -27,13 +27,14 @@ demo:
 # In this order: the quick and telling ones first, the tests of the whole last, so that the output closes with their result.
 test: needs benches schemathesis containers dashboards unit
 
-# redis-server, haproxy: stores and the roll of nodes are tested against real ones. prometheus: boards and alerts are asked of a real
-# one. python3-venv: receivers' libraries, the API's fuzzer, linters.
+# redis-server, haproxy: stores and the roll of nodes are tested against real ones. faketime: nodes whose clocks differ. prometheus:
+# boards and alerts are asked of a real one. python3-venv: receivers' libraries, the API's fuzzer, linters.
 needs:
 	@missing=''; \
 	command -v redis-server >/dev/null 2>&1 || missing="$$missing redis-server"; \
 	command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$$missing haproxy"; \
 	command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1 || missing="$$missing prometheus"; \
+	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing="$$missing faketime"; \
 	python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] && exit 0; \
 	if ! command -v apt-get >/dev/null 2>&1; then \

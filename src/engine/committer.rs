@@ -80,6 +80,7 @@ pub(super) async fn run(
 ) {
     // Webhooks of events that the store refused: a commit that failed on its way to the disk may be found there all the same.
     let mut suspects = Vec::new();
+    let mut refusal = Refusal::default();
     while let Some(first) = work.recv().await {
         let (mut events, mut bytes) = (first.drafts.len(), first.bytes);
         let mut group = vec![first];
@@ -93,7 +94,7 @@ pub(super) async fn run(
         }
         if !suspects.is_empty() {
             if let Err(error) = core.store.flush().await {
-                refuse(
+                refusal.refuse(
                     group.into_iter().map(|commit| (0, commit.reply, commit.credit)).collect(),
                     &error,
                     &core.meters,
@@ -103,7 +104,7 @@ pub(super) async fn run(
             // Before anything newer is handed on, which would move their lanes past it.
             dispatch.nudge(std::mem::take(&mut suspects));
         }
-        suspects = commit(group, events, &core, &dispatch, &effects).await;
+        suspects = commit(group, events, &core, &dispatch, &effects, &mut refusal).await;
     }
 }
 
@@ -114,6 +115,7 @@ async fn commit(
     core: &Core,
     dispatch: &impl Dispatch,
     effects: &EffectQueue,
+    refusal: &mut Refusal,
 ) -> Vec<(usize, WebhookId)> {
     let mut appends = Vec::with_capacity(events);
     let mut onward = Vec::with_capacity(events);
@@ -130,9 +132,12 @@ async fn commit(
     }
     let started = Instant::now();
     let results = match core.store.append(appends).await {
-        Ok(results) => results,
+        Ok(results) => {
+            refusal.is_over();
+            results
+        }
         Err(error) => {
-            refuse(replies, &error, &core.meters);
+            refusal.refuse(replies, &error, &core.meters);
             let owed = onward.iter().flat_map(|(_, entries, lofts, _)| lofts.iter().zip(entries));
             let mut suspects: Vec<_> = owed.map(|(loft, entry)| (*loft, entry.webhook_id())).collect();
             suspects.sort_unstable();
@@ -192,10 +197,28 @@ fn answer(replies: Replies, mut results: impl Iterator<Item = (EventId, Appended
     }
 }
 
-fn refuse(replies: Replies, error: &StoreError, meters: &Meters) {
-    meters.append_errors.increment(1);
-    tracing::error!(%error, requests = replies.len(), cause = "store", "the store refuses events; callers are told to try again");
-    for (_, reply, _credit) in replies {
-        let _hung_up = reply.send(Err(IngestError::Store(error.clone())));
+/// A time in which the store refuses events: said when it begins and when it is over, not for each commit.
+#[derive(Debug, Default)]
+struct Refusal {
+    requests: usize,
+}
+
+impl Refusal {
+    fn refuse(&mut self, replies: Replies, error: &StoreError, meters: &Meters) {
+        meters.append_errors.increment(1);
+        if self.requests == 0 {
+            tracing::error!(%error, "the store refuses events; callers are told to try again");
+        }
+        self.requests += replies.len();
+        for (_, reply, _credit) in replies {
+            let _hung_up = reply.send(Err(IngestError::Store(error.clone())));
+        }
+    }
+
+    fn is_over(&mut self) {
+        let refused = std::mem::take(&mut self.requests);
+        if refused > 0 {
+            tracing::info!(refused, "the store takes events again");
+        }
     }
 }

@@ -25,17 +25,28 @@ const EVENTS_OF_ONE_REQUEST: usize = 1_024;
 
 pub async fn append(shared: &Shared, batch: Vec<Append>) -> Result<Vec<Appended>, StoreError> {
     shared.is_safe_enough()?;
+    let answers = append_all(shared, &batch).await;
+    if answers.is_err() {
+        let entries =
+            batch.iter().flat_map(|append| append.entries.iter().map(|entry| ShardId::of_webhook(entry.webhook)));
+        let homes = batch.iter().map(|append| ShardId::of_instance(&append.event.instance));
+        shared.doubts.doubt(homes.chain(entries));
+    }
+    answers
+}
+
+async fn append_all(shared: &Shared, batch: &[Append]) -> Result<Vec<Appended>, StoreError> {
     let pledge = shared.pledge().await?;
     let mut by_shard: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
     for (place, append) in batch.iter().enumerate() {
         by_shard.entry(ShardId::of_instance(&append.event.instance)).or_default().push(place);
     }
-    let parts = by_shard.into_iter().map(|(shard, places)| append_to(shared, shard, &batch, places));
+    let parts = by_shard.into_iter().map(|(shard, places)| append_to(shared, shard, batch, places));
     let mut answers = vec![Appended::New; batch.len()];
     for (place, answer) in try_join_all(parts).await?.into_iter().flatten() {
         answers[place] = answer;
     }
-    append_elsewhere(shared, &batch, &mut answers).await?;
+    append_elsewhere(shared, batch, &mut answers).await?;
     shared.confirm(pledge).await?;
     Ok(answers)
 }
@@ -195,7 +206,8 @@ impl Staged {
         call.arg(&shared.nonce).arg(&fence).arg(if wake { b"1" } else { b"0" });
         call.arg(self.client_bucket.map(|bucket| bucket.to_string()).unwrap_or_default().as_bytes());
         call.number(self.max_early_ms).number(self.events.len() as u64);
-        call.number(self.lanes.len() as u64).number(self.message_count).extend(&self.call);
+        call.number(self.lanes.len() as u64).number(self.message_count).number(shared.doubts.generation());
+        call.extend(&self.call);
         for ((webhook, class), entries) in &mut self.lanes {
             entries.sort_unstable_by_key(|(_, entry)| entry.event);
             let rising: &[u8] = if matches!(class, LaneClass::Live | LaneClass::Low) { b"1" } else { b"0" };

@@ -49,6 +49,9 @@ pub async fn tell_owner(
 
 /// Between two tries to connect.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Silence after which Redis is asked whether it is still there: a connection that a network has forgotten looks like one on which
+/// nothing happens.
+const ASK_AFTER: Duration = Duration::from_secs(3);
 /// Notices that wait; more wait in Redis's output buffer.
 const QUEUE: usize = 1_024;
 
@@ -64,12 +67,12 @@ pub fn listen(shared: Weak<Shared>) -> mpsc::Receiver<Notice> {
                     if std::mem::take(&mut is_away) {
                         tracing::info!("Redis tells of other nodes again");
                     }
-                    let channel = listening.keys.directory_channel();
+                    let (channel, patience) = (listening.keys.directory_channel(), listening.config.timeout);
                     drop(listening);
                     if notices.send(Notice::Connected).await.is_err() {
                         return;
                     }
-                    forward(feed, &channel, &notices).await;
+                    forward(feed, &channel, patience, &notices).await;
                 }
                 Err(error) => {
                     drop(listening);
@@ -121,11 +124,18 @@ async fn reachable(nodes: &[redis::ConnectionInfo]) -> redis::RedisResult<redis:
     Err(failure)
 }
 
-async fn forward(mut feed: PubSub, directory: &str, notices: &mpsc::Sender<Notice>) {
-    let mut told = feed.on_message();
+/// Until the connection ends, or does not answer for `patience`.
+async fn forward(feed: PubSub, directory: &str, patience: Duration, notices: &mpsc::Sender<Notice>) {
+    let (mut ask, mut told) = feed.split();
     loop {
         let message = tokio::select! {
             message = told.next() => message,
+            () = tokio::time::sleep(ASK_AFTER) => {
+                match tokio::time::timeout(patience, ask.ping::<redis::Value>()).await {
+                    Ok(Ok(_)) => continue,
+                    Ok(Err(_)) | Err(_) => return,
+                }
+            }
             () = notices.closed() => return,
         };
         let Some(message) = message else { return };

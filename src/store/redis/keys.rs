@@ -2,7 +2,8 @@
 //!
 //! Behind `<prefix>:{07}:` there are: `e:<bucket>` events by id, `b` the buckets; `l:<webhook><class>` lanes, `m` the last place of
 //! each; `h:<webhook>` records of deliveries by event, `d:<webhook>` dead letters, `x` all of them by when they died; `c:<bucket>`
-//! client ids; `t:<day>` messages, `td` the days; `s` counters; `owner` who may settle.
+//! client ids; `t:<day>` messages, `td` the days; `s` counters; `owner` who may settle; `g:<process>` which of
+//! a process's appends count (see `doubts`), for an hour.
 
 use crate::domain::{EventId, InstanceId, LaneClass, ShardId, Timestamp, WebhookIdBits};
 use crate::store::moving::MessageName;

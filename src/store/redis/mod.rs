@@ -19,6 +19,7 @@ mod append;
 mod confirm;
 mod counts;
 mod deliveries;
+mod doubts;
 mod each;
 mod feed;
 mod inspect;
@@ -179,9 +180,9 @@ impl Store for RedisStore {
         })
     }
 
-    /// Settlements are as durable as Redis makes them when they are answered.
+    /// Settlements are as durable as Redis makes them when they are answered; appends that failed are decided by this.
     fn flush(&self) -> StoreFuture<'_, ()> {
-        self.with(|_| std::future::ready(Ok(())))
+        self.with(doubts::settle)
     }
 
     fn lane(&self, query: LaneQuery) -> StoreFuture<'_, Vec<LaneEntry>> {

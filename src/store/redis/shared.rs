@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::RedisConfig;
 use super::counts::Counts;
+use super::doubts::Doubts;
 use super::keys::Keys;
 use super::link::Link;
 use super::memory::Memory;
@@ -25,6 +26,7 @@ pub struct Shared {
     pub keys: Keys,
     pub scripts: Scripts,
     pub counts: Counts,
+    pub doubts: Doubts,
     /// Tells this process's appends from those of others.
     pub nonce: [u8; 8],
     fences: RwLock<Vec<Vec<u8>>>,
@@ -53,6 +55,7 @@ impl Shared {
             config,
             scripts: Scripts::new(),
             counts: Counts::default(),
+            doubts: Doubts::default(),
             nonce: fastrand::u64(..).to_be_bytes(),
             fences: RwLock::new(vec![Vec::new(); ShardId::COUNT]),
             looked_after: AtomicU64::new(0),

@@ -1,6 +1,16 @@
 //! Two nodes on one Redis (P9): each event is delivered by one of them, and when a node is killed the other goes on with its work.
 
+mod blackhole;
+mod clocks;
 mod elsewhere;
+mod failover;
+mod frozen;
+mod full;
+mod hiccups;
+mod limit;
+mod producer;
+mod restarts;
+mod scene;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

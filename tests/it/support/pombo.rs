@@ -243,6 +243,16 @@ impl Pombo {
         kill_process(pid, signal).expect("the child has not been waited for");
     }
 
+    /// SIGSTOP: it stands still, its sockets stay open.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// SIGKILL: what was not written is gone.
     pub async fn kill9(&mut self) {
         self.signal(Signal::KILL);

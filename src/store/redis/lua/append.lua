@@ -3,17 +3,21 @@
 --
 -- KEYS[1]: what all keys of the shard begin with.
 -- ARGV: nonce of the process, its fence or '', wake others (1|0), bucket of client ids or '', greatest earliness in ms,
---   numbers of events, lanes, messages; then
+--   numbers of events, lanes, messages, generation of the process's appends; then
 --   events: id, bucket ('' when the body is kept elsewhere), blob, client id or '', accepted at, bytes its entries hold
 --   lanes: name, rising (1|0), number of entries
 --   entries, lane by lane, by event id: number of the event, due, member, history record or ''
 --   messages: number of the event, day, field, row
+-- An append of an earlier generation than the process has announced here was given up by it: nothing is stored.
 -- Answers: sequence, duplicates (number, first id ...), late events (number ...), length of each lane.
 local base = KEYS[1]
 local nonce, fence, wake, clock = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local events, lanes, messages = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local EVENTS, EVENT, LANE, ENTRY, MESSAGE = 8, 6, 3, 4, 4
+local EVENTS, EVENT, LANE, ENTRY, MESSAGE = 9, 6, 3, 4, 4
 local DAY = 86400000
+
+local announced = redis.call('GET', base .. 'g:' .. nonce)
+if announced and tonumber(ARGV[9]) < tonumber(announced) then return redis.error_reply('OUTDATED this append was given up') end
 
 local function greater(a, b)
   local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', a)

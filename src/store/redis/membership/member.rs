@@ -191,7 +191,7 @@ impl Member {
             tracing::info!(owned = self.holdings.held(), "Redis answers again: leases are kept");
         }
         if mode == Mode::Beat {
-            self.beaten(&told, asked);
+            self.beaten(&told, asked, now);
         }
         let mut changes = Vec::new();
         for (ask, answer) in asks.into_iter().zip(&told.answers) {
@@ -229,10 +229,13 @@ impl Member {
     }
 
     /// Redis knows that this node lives: did it know before?
-    fn beaten(&mut self, told: &Told, asked: Instant) {
-        let since = self.last_beat.replace(asked).map(|last| asked.saturating_duration_since(last));
+    fn beaten(&mut self, told: &Told, asked: Instant, answered: Instant) {
+        // From before the last beat to after this one: an answer may have been long on its way, and the node forgotten meanwhile.
+        let since = self.last_beat.replace(asked).map(|last| answered.saturating_duration_since(last));
         let is_forgotten = since.is_some_and(|since| !told.was_known && since < self.config.term());
-        if !told.is_in_use || is_forgotten {
+        // Another node may have marked the emptied database as ours already: versions never sink otherwise.
+        let is_younger = since.is_some() && !told.was_known && self.directory_version > Some(told.directory_version);
+        if !told.is_in_use || is_forgotten || is_younger {
             tracing::error!(
                 "Redis has lost its data: this node registers anew, and shards are divided from the beginning"
             );

@@ -211,3 +211,36 @@ async fn what_is_put_back_after_a_lane_was_cancelled_is_found_by_the_next_proces
     let next = house.enter().await;
     assert_eq!((next.recovery().unfinished, next.lane_counts(webhook(1)).unfinished()), (1, 1));
 }
+
+#[tokio::test]
+async fn an_append_that_was_given_up_changes_nothing_once_that_is_announced() {
+    let house = Tenancy::new();
+    let store = house.enter().await;
+    store
+        .shared
+        .doubts
+        .doubt([ShardId::of_webhook(1), ShardId::of_instance(&event(event_id(0, 1)).instance)].into_iter());
+    store.flush().await.unwrap();
+    let waiting = appended(&*store, webhook(1), event_id(0, 2)).await;
+    // As if it had been made before, and had waited somewhere in the network.
+    let mut before = RedisStore::open(RedisConfig::new(house.0.url())).await.unwrap();
+    Arc::get_mut(&mut before.shared).expect("nobody else has it").nonce = store.shared.nonce;
+    let refused = before.append(one(0, 1)).await;
+    assert!(matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("given up")), "{refused:?}");
+    assert_eq!(store.lane(part(webhook(1), LaneClass::Live)).await.unwrap(), [waiting]);
+    assert_eq!(store.events(vec![event_id(0, 1)]).await.unwrap(), [None]);
+    store.flush().await.unwrap();
+    assert_eq!(store.shared.doubts.generation(), 1, "nothing is in doubt, so nothing is announced");
+}
+
+#[tokio::test]
+async fn a_failed_append_is_in_doubt_until_redis_answers() {
+    let mut server = Server::start(&["--appendonly", "yes"]);
+    let store = RedisStore::open(RedisConfig::new(server.url())).await.unwrap();
+    server.kill();
+    assert!(store.append(one(0, 1)).await.is_err());
+    assert!(matches!(store.flush().await, Err(StoreError::Unavailable(_))), "nothing newer may be appended yet");
+    server.restart();
+    until("it does not find back", async || store.flush().await.is_ok()).await;
+    assert_eq!(store.append(one(0, 1)).await.unwrap(), [Appended::New]);
+}
