@@ -223,9 +223,9 @@ async fn an_append_that_was_given_up_changes_nothing_once_that_is_announced() {
     store.flush().await.unwrap();
     let waiting = appended(&*store, webhook(1), event_id(0, 2)).await;
     // As if it had been made before, and had waited somewhere in the network.
-    let mut before = RedisStore::open(RedisConfig::new(house.0.url())).await.unwrap();
-    Arc::get_mut(&mut before.shared).expect("nobody else has it").nonce = store.shared.nonce;
-    let refused = before.append(one(0, 1)).await;
+    let mut before = Shared::new(RedisConfig::new(house.0.url())).unwrap();
+    before.nonce = store.shared.nonce;
+    let refused = super::append::append(&before, one(0, 1)).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(text)) if text.contains("given up")), "{refused:?}");
     assert_eq!(store.lane(part(webhook(1), LaneClass::Live)).await.unwrap(), [waiting]);
     assert_eq!(store.events(vec![event_id(0, 1)]).await.unwrap(), [None]);
