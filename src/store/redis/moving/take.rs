@@ -162,7 +162,7 @@ async fn restore_messages(shared: &Shared, messages: &[MessageRecord]) -> Result
     let calls = by_shard.into_iter().map(|(shard, (count, messages))| async move {
         let mut call = Call::new(shared.keys.base(shard));
         call.arg(&shared.nonce).arg(b"").arg(b"0").arg(b"");
-        call.number(0).number(0).number(0).number(count).extend(&messages);
+        call.number(0).number(0).number(0).number(count).number(shared.doubts.generation()).extend(&messages);
         shared.confirmed().call(&shared.scripts.append, &call).await.map(drop)
     });
     try_join_all(calls).await.map(drop)
