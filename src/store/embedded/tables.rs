@@ -72,7 +72,8 @@ impl Tables {
         let db = Database::builder(path)
             .cache_size(cache_bytes)
             .max_journaling_size(LOG_BYTES)
-            .worker_threads(2)
+            // A second one would turn in circles while the first compacts: it hands the same message back and forth to itself.
+            .worker_threads(1)
             .with_compaction_filter_factories(Arc::new(filters))
             .open()?;
         let sized = |mebibytes: u64| KeyspaceCreateOptions::default().max_memtable_size(mebibytes * MIB);
@@ -82,7 +83,7 @@ impl Tables {
         Ok(Self {
             events: db.keyspace("events", bodies)?,
             lanes: db.keyspace("lanes", || sized(4))?,
-            history: db.keyspace("history", || sized(4))?,
+            history: db.keyspace("history", || sized(8))?,
             dead: db.keyspace("dead", || sized(2))?,
             client_ids: db.keyspace("client_ids", || sized(4))?,
             messages: db.keyspace("messages", || sized(4))?,
