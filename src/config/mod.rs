@@ -125,6 +125,7 @@ pub struct Config {
     pub max_response_bytes: usize,
     pub max_response_time: Duration,
     pub keep_alive: Duration,
+    pub max_idle_connections: usize,
     pub redis: RedisOptions,
     pub trace: Tracing,
 }
@@ -140,6 +141,7 @@ impl Config {
             max_response_time: self.max_response_time,
             keep_alive: self.keep_alive,
             max_sockets: usize::MAX,
+            max_idle_connections: self.max_idle_connections,
             user_agent: concat!("Pombo/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -176,6 +178,7 @@ impl Config {
             max_response_bytes: 0,
             max_response_time: Duration::ZERO,
             keep_alive: Duration::ZERO,
+            max_idle_connections: 0,
             redis: RedisOptions::default(),
             trace: Tracing::default(),
         }

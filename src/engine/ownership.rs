@@ -44,7 +44,7 @@ pub(super) async fn follow(mut events: mpsc::Receiver<ClusterEvent>, membership:
                         }
                     });
                 }
-                ClusterEvent::DirectoryChanged => reload(&engine.inner.core).await,
+                ClusterEvent::DirectoryChanged => drop(reload(&engine.inner.core).await),
                 ClusterEvent::LookAgain => look_again(&engine).await,
             }
         }
@@ -55,18 +55,26 @@ pub(super) async fn follow(mut events: mpsc::Receiver<ClusterEvent>, membership:
 }
 
 async fn hand_over(engine: Engine, membership: Arc<dyn Membership>, shard: ShardId, turn: u64) {
-    engine.inner.core.shards.shard_landed(shard).await;
-    engine.settle_all().await;
+    land_and_settle(&engine, &[shard]).await;
     if engine.inner.core.shards.is_at(shard, turn) {
         membership.handed_over(shard);
     }
 }
 
+/// Waits for what is in flight of shards that are not open any more, until the store has what came of it. Twice: a thread may have
+/// begun to start an attempt while the shard was closed; after the first round all threads have seen that it is.
+async fn land_and_settle(engine: &Engine, shards: &[ShardId]) {
+    for _round in 0..2 {
+        let landed = shards.iter().map(|shard| engine.inner.core.shards.shard_landed(*shard));
+        futures_util::future::join_all(landed).await;
+        engine.settle_all().await;
+    }
+}
+
 async fn take_over(engine: Engine, gained: Vec<(ShardId, u64)>) {
     let shards = &engine.inner.core.shards;
-    let landed = gained.iter().map(|(shard, _)| shards.shard_landed(*shard));
-    futures_util::future::join_all(landed).await;
-    engine.settle_all().await;
+    let lost_before: Vec<_> = gained.iter().map(|(shard, _)| *shard).collect();
+    land_and_settle(&engine, &lost_before).await;
     let opened: Vec<_> = gained.into_iter().filter(|(shard, turn)| shards.is_at(*shard, *turn)).collect();
     for (shard, _) in &opened {
         shards.open(*shard, engine.inner.core.now());
@@ -106,14 +114,22 @@ async fn count_lanes(engine: &Engine) -> Option<Vec<(WebhookId, LaneCounts)>> {
 
 /// Something may have been missed.
 async fn look_again(engine: &Engine) {
-    reload(&engine.inner.core).await;
+    let knows_all = reload(&engine.inner.core).await;
     match engine.inner.core.store.active_lanes().await {
         Ok(lanes) => {
             let bound = engine.inner.core.config.bounds.waiting as u64;
             for (webhook, counts) in lanes {
                 let retries = counts.waiting[LaneClass::Retry as usize];
                 let looks = retries <= bound || fastrand::u32(..SELDOM) == 0;
-                nudge(engine, webhook, if looks { retries } else { 0 });
+                if knows_all
+                    && engine.inner.core.directory.webhook(webhook).is_none()
+                    && engine.inner.core.serves(webhook)
+                {
+                    // Another node appended to it while it was deleted.
+                    engine.wake(webhook);
+                } else {
+                    nudge(engine, webhook, if looks { retries } else { 0 });
+                }
             }
         }
         Err(error) => tracing::debug!(%error, "the lanes could not be looked at; they are again soon"),
@@ -131,8 +147,11 @@ fn nudge(engine: &Engine, webhook: WebhookId, stored_retries: u64) {
     }
 }
 
-async fn reload(core: &Core) {
-    if let Err(error) = core.directory.reload().await {
+/// Answers whether the directory is as the store has it.
+async fn reload(core: &Core) -> bool {
+    let reloaded = core.directory.reload().await;
+    if let Err(error) = &reloaded {
         tracing::warn!(%error, "the directory could not be read anew; it is again soon");
     }
+    reloaded.is_ok()
 }

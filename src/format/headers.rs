@@ -51,7 +51,7 @@ const OURS: [&str; 12] = [
 /// A custom header that [`check_custom_header`] refuses is left out: none of ours can be overridden.
 #[must_use]
 pub fn static_headers(webhook: &Webhook, sender: &Sender) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = HeaderMap::with_capacity(12);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(webhook.format)));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));

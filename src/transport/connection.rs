@@ -1,8 +1,8 @@
 //! A connection that speaks HTTP: its sender, and the task that drives it on the same thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::sockets::{Rest, Socket};
 use super::wire::{LastWrite, Wire};
@@ -46,30 +47,52 @@ impl Http1 {
     }
 }
 
-/// Counts the sockets of an endpoint that are open.
+/// An HTTP/1.1 connection that is kept for the next request.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) connection: Http1,
+    pub(super) since: Instant,
+}
+
+/// Counts the sockets of an endpoint that are open, and knows the connections it keeps.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OpenCount(Rc<Cell<usize>>);
+pub(super) struct OpenCount {
+    count: Rc<Cell<usize>>,
+    kept: Weak<RefCell<Vec<Idle>>>,
+}
 
 impl OpenCount {
+    pub(super) fn new(kept: &Rc<RefCell<Vec<Idle>>>) -> Self {
+        Self { count: Rc::default(), kept: Rc::downgrade(kept) }
+    }
+
     pub(super) fn get(&self) -> usize {
-        self.0.get()
+        self.count.get()
     }
 
     fn enter(&self, socket: Socket) -> OpenGuard {
-        self.0.set(self.0.get() + 1);
-        OpenGuard { count: Rc::clone(&self.0), _socket: socket }
+        self.count.set(self.count.get() + 1);
+        OpenGuard { open: self.clone(), _socket: socket }
     }
 }
 
-/// Leaves the count, and gives the socket up.
+/// Leaves the count, lets go of what is kept of closed connections (buffers of 9 KiB each), and gives the socket up.
 struct OpenGuard {
-    count: Rc<Cell<usize>>,
+    open: OpenCount,
     _socket: Socket,
 }
 
 impl Drop for OpenGuard {
     fn drop(&mut self) {
-        self.count.set(self.count.get() - 1);
+        self.open.count.set(self.open.count.get() - 1);
+        if let Some(kept) = self.open.kept.upgrade()
+            && let Ok(mut kept) = kept.try_borrow_mut()
+        {
+            kept.retain(|idle| !idle.connection.sender.is_closed());
+            if kept.is_empty() {
+                kept.shrink_to_fit();
+            }
+        }
     }
 }
 

@@ -65,6 +65,8 @@ pub struct TransportConfig {
     pub keep_alive: Duration,
     /// Most connections to receivers at once, over all webhooks.
     pub max_sockets: usize,
+    /// Idle connections to all receivers together; the oldest are closed beyond it.
+    pub max_idle_connections: usize,
     pub user_agent: String,
 }
 
@@ -114,7 +116,7 @@ impl Transport {
                 resolver,
                 limits: response::Limits { bytes: config.max_response_bytes, time: config.max_response_time },
                 keep_alive: config.keep_alive,
-                sockets: sockets::Sockets::new(config.max_sockets),
+                sockets: sockets::Sockets::new(config.max_sockets, config.max_idle_connections),
                 user_agent: HeaderValue::from_str(&config.user_agent).ok(),
             }),
         })

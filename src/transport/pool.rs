@@ -11,7 +11,7 @@ use hyper::client::conn::http2;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Body, Connection, Http1, OpenCount};
+use super::connection::{Body, Connection, Http1, Idle, OpenCount};
 
 /// How long a kept connection may take to say that it is ready: it is at once, unless the receiver answered without
 /// reading the whole request.
@@ -21,7 +21,7 @@ const READY_WITHIN: Duration = Duration::from_millis(25);
 pub(super) struct Pool {
     keep_alive: Duration,
     pub(super) open: OpenCount,
-    idle: RefCell<Vec<Idle>>,
+    idle: Rc<RefCell<Vec<Idle>>>,
     multiplexed: RefCell<Option<Multiplexed>>,
     /// Whether a new connection may turn out to be HTTP/2: then one attempt makes it and the others wait.
     may_multiplex: Cell<bool>,
@@ -29,12 +29,6 @@ pub(super) struct Pool {
     dialed: Notify,
     closed: Cell<bool>,
     made: Cell<u64>,
-}
-
-#[derive(Debug)]
-struct Idle {
-    connection: Http1,
-    since: Instant,
 }
 
 #[derive(Debug)]
@@ -69,10 +63,11 @@ pub(super) struct Http2Lease {
 
 impl Pool {
     pub(super) fn new(keep_alive: Duration, may_multiplex: bool) -> Self {
+        let idle = Rc::default();
         Self {
             keep_alive,
-            open: OpenCount::default(),
-            idle: RefCell::default(),
+            open: OpenCount::new(&idle),
+            idle,
             multiplexed: RefCell::default(),
             may_multiplex: Cell::new(may_multiplex),
             dialing: Cell::new(false),

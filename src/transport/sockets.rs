@@ -1,5 +1,6 @@
 //! The sockets to receivers, counted over all webhooks: where there are more receivers than sockets, idle connections make
-//! room, oldest first, and what finds none waits its turn. So store and API always find file descriptors left.
+//! room, oldest first, and what finds none waits its turn. So store and API always find file descriptors left. An idle connection
+//! takes some 26 KiB of buffers, so there is a bound on idle ones besides (P7).
 //!
 //! HTTP/2 connections are counted but not asked to make room: there is one for each webhook, and it goes when it is stale.
 
@@ -20,6 +21,8 @@ const EVICTED: u8 = 2;
 pub(super) struct Sockets {
     free: Arc<Semaphore>,
     max: usize,
+    max_idle: usize,
+    idle: AtomicUsize,
     waiting: AtomicUsize,
     made: AtomicU64,
     /// By age.
@@ -49,11 +52,13 @@ pub(super) struct Rest {
 }
 
 impl Sockets {
-    pub(super) fn new(max: usize) -> Arc<Self> {
+    pub(super) fn new(max: usize, max_idle: usize) -> Arc<Self> {
         let max = max.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             free: Arc::new(Semaphore::new(max)),
             max,
+            max_idle,
+            idle: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             made: AtomicU64::new(0),
             kept: Mutex::default(),
@@ -83,6 +88,7 @@ impl Sockets {
     fn evict(&self) {
         for kept in self.kept.lock().values() {
             if kept.state.compare_exchange(IDLE, EVICTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                self.idle.fetch_sub(1, Ordering::Relaxed);
                 kept.driver.abort();
                 return;
             }
@@ -117,7 +123,11 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.sockets.kept.lock().remove(&self.number);
+        if let Some(kept) = self.sockets.kept.lock().remove(&self.number)
+            && kept.state.swap(EVICTED, Ordering::SeqCst) == IDLE
+        {
+            self.sockets.idle.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -131,13 +141,23 @@ impl Rest {
 
     /// The connection is idle from now on; `false` when it is to be closed instead, for others wait for its socket.
     pub(super) fn begin(&self) -> bool {
-        self.state.store(IDLE, Ordering::SeqCst);
+        // One that has closed meanwhile is not to be kept either.
+        if self.state.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return false;
+        }
+        if self.sockets.idle.fetch_add(1, Ordering::Relaxed) >= self.sockets.max_idle {
+            self.sockets.evict();
+        }
         self.sockets.waiting.load(Ordering::SeqCst) == 0
     }
 
     /// The connection is in use again; `false` when it has made room in the meantime.
     pub(super) fn end(&self) -> bool {
-        self.state.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        let is_ours = self.state.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if is_ours {
+            self.sockets.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_ours
     }
 }
 
@@ -159,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_idle_connection_makes_room_and_is_not_used_again() {
-        let sockets = Sockets::new(2);
+        let sockets = Sockets::new(2, 100);
         let ((first, first_driver), (second, _second_driver)) =
             (connection(&sockets).await, connection(&sockets).await);
         assert!(second.begin() && first.begin());
@@ -170,8 +190,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_too_many_idle_connections_the_oldest_is_closed() {
+        let sockets = Sockets::new(9, 2);
+        let made = [connection(&sockets).await, connection(&sockets).await, connection(&sockets).await];
+        assert!(made.iter().all(|(rest, _)| rest.begin()));
+        let [(first, first_driver), (second, _), (third, third_driver)] = made;
+        assert!(first_driver.await.is_err_and(|error| error.is_cancelled()) && !first.end());
+        assert!(second.end() && third.end());
+        assert!(third.begin());
+        third_driver.abort();
+        assert!(third_driver.await.is_err());
+        assert_eq!(sockets.idle.load(Ordering::SeqCst), 0, "one that is closed is not idle any more");
+    }
+
+    #[tokio::test]
     async fn with_all_in_use_the_next_waits_and_gets_the_first_that_is_given_up() {
-        let sockets = Sockets::new(1);
+        let sockets = Sockets::new(1, 100);
         let (only, driver) = connection(&sockets).await;
         let next = tokio::spawn({
             let sockets = Arc::clone(&sockets);
@@ -189,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_stops_waiting_is_forgotten() {
-        let sockets = Sockets::new(1);
+        let sockets = Sockets::new(1, 100);
         let (only, _driver) = connection(&sockets).await;
         tokio::select! {
             biased;

@@ -184,6 +184,7 @@ pub(super) fn config(change: impl FnOnce(&mut TransportConfig)) -> TransportConf
         max_response_time: Duration::from_millis(200),
         keep_alive: Duration::from_mins(1),
         max_sockets: usize::MAX,
+        max_idle_connections: usize::MAX,
         user_agent: "Pombo/test".into(),
     };
     change(&mut config);

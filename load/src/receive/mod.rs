@@ -41,6 +41,10 @@ pub struct ReceiveArgs {
     pub tls: Option<PathBuf>,
 }
 
+/// Deliveries are taken on so many addresses of this machine, from 127.0.0.1 on: to one address and port there are only some 28 000
+/// ports to connect from, and the system takes long to find the last ones.
+pub const HOSTS: u8 = 8;
+
 /// Where it listens: the one line it prints.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Addresses {
@@ -59,28 +63,49 @@ pub fn run(args: &ReceiveArgs) -> anyhow::Result<ExitCode> {
     local.block_on(&runtime, async {
         let ledger = Rc::new(RefCell::new(Ledger::new(classes.len(), args.ordered)));
         let deliveries = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let mut others = Vec::new();
+        for host in 2..=HOSTS {
+            others.push(TcpListener::bind((host_of(host), deliveries.local_addr()?.port())).await?);
+        }
         let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addresses = Addresses { deliveries: deliveries.local_addr()?, control: control.local_addr()? };
         println!("{}", serde_json::to_string(&addresses)?);
         std::io::stdout().flush()?;
         tokio::task::spawn_local(control::listen(control, Rc::clone(&ledger)));
         let classes: Rc<[Behaviour]> = classes.into();
-        loop {
-            let (stream, _) = deliveries.accept().await?;
-            stream.set_nodelay(true)?;
-            let (classes, ledger, tls) = (Rc::clone(&classes), Rc::clone(&ledger), tls.clone());
-            tokio::task::spawn_local(async move {
-                // A sender that goes away or speaks nonsense ends its connection, nothing else: the ledger tells what is missing.
-                let _ended = match tls {
-                    None => serve::serve(stream, &classes, &ledger).await,
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => serve::serve(stream, &classes, &ledger).await,
-                        Err(error) => Err(error.into()),
-                    },
-                };
-            });
+        for listener in others {
+            tokio::task::spawn_local(take(listener, Rc::clone(&classes), Rc::clone(&ledger), tls.clone()));
         }
+        take(deliveries, classes, ledger, tls).await
     })
+}
+
+/// One of the machine's own addresses, the first being 127.0.0.1.
+pub const fn host_of(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, number)
+}
+
+async fn take(
+    listener: TcpListener,
+    classes: Rc<[Behaviour]>,
+    ledger: Rc<RefCell<Ledger>>,
+    tls: Option<TlsAcceptor>,
+) -> anyhow::Result<ExitCode> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (classes, ledger, tls) = (Rc::clone(&classes), Rc::clone(&ledger), tls.clone());
+        tokio::task::spawn_local(async move {
+            // A sender that goes away or speaks nonsense ends its connection, nothing else: the ledger tells what is missing.
+            let _ended = match tls {
+                None => serve::serve(stream, &classes, &ledger).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => serve::serve(stream, &classes, &ledger).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
+        });
+    }
 }
 
 /// A receiver whose `run` was killed must not stay behind: its standard input then ends.
@@ -94,7 +119,8 @@ fn end_with_the_parent() {
 }
 
 fn tls_acceptor(certificate: &Path) -> anyhow::Result<TlsAcceptor> {
-    let made = rcgen::generate_simple_self_signed([Ipv4Addr::LOCALHOST.to_string()])?;
+    let made =
+        rcgen::generate_simple_self_signed((1..=HOSTS).map(|host| host_of(host).to_string()).collect::<Vec<_>>())?;
     std::fs::write(certificate, made.cert.pem()).with_context(|| certificate.display().to_string())?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

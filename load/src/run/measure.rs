@@ -128,9 +128,11 @@ fn webhooks(scenario: &Scenario, instance: usize, receiver: &Receiver, dead: &De
     let fan_out = scenario.classes().count();
     let scheme = if scenario.tls { "https" } else { "http" };
     let fields = scenario.classes().enumerate().map(|(webhook, (class, webhooks))| {
-        let addr = match webhooks.behaviour {
-            Behaviour::Dead => dead.addr(),
-            _ => receiver.addresses.deliveries,
+        let addr = if matches!(webhooks.behaviour, Behaviour::Dead) {
+            dead.addr()
+        } else {
+            let host = receive::host_of((instance % usize::from(receive::HOSTS)) as u8 + 1);
+            SocketAddr::from((host, receiver.addresses.deliveries.port()))
         };
         let mut fields = webhooks.fields.clone();
         fields.insert("name".into(), json!(format!("w{webhook}")));

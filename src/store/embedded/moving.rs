@@ -46,6 +46,8 @@ fn events(
     recent: &RwLock<Recent>,
     after: Option<EventId>,
 ) -> Result<(Vec<Record>, Option<EventId>), StoreError> {
+    // Held for the page: what is spilt meanwhile would be seen in neither place.
+    let recent = recent.read();
     let snapshot = tables.db.snapshot();
     let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(keys::event(after)));
     let (mut page, mut last, mut bytes) = (Vec::new(), None, 0);
@@ -56,7 +58,7 @@ fn events(
         let (row, data) = EventRow::decode(&value)?;
         let mut deliveries = Vec::new();
         for first in row.owed(id) {
-            deliveries.extend(delivery(tables, recent, &snapshot, first)?);
+            deliveries.extend(delivery(tables, &recent, &snapshot, first)?);
         }
         let held_back = row.all_held_back().to_vec();
         page.push(Record::Event(EventRecord { event: row.into_event(id, data).into(), held_back, deliveries }));
@@ -71,14 +73,14 @@ fn events(
 
 fn delivery(
     tables: &Tables,
-    recent: &RwLock<Recent>,
+    recent: &Recent,
     snapshot: &Snapshot,
     first: LaneEntry,
 ) -> Result<Option<DeliveryRecord>, StoreError> {
     let LaneEntry { webhook, event: id, .. } = first;
     let history = history_of(tables, snapshot, webhook, id)?;
     let Some(last) = history.last() else {
-        if recent.read().holds(&first) {
+        if recent.holds(&first) {
             return Ok(Some(DeliveryRecord::fresh(first)));
         }
         return Ok(first_place(tables, snapshot, Some(first))?.map(DeliveryRecord::fresh));

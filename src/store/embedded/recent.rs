@@ -19,7 +19,7 @@ use crate::store::LaneQuery;
 const SPILL_AFTER: Duration = Duration::from_secs(1);
 /// More are spilt sooner (P7): 8 MiB or so.
 const MAX_ENTRIES: usize = 32_768;
-/// Rows that one commit writes besides its own.
+/// Rows that one commit writes besides its own, or as many as it enters when those are more.
 const SPILT_BY_ONE_COMMIT: usize = 4_096;
 
 /// Where an entry sorts within its lane.
@@ -83,15 +83,15 @@ impl Recent {
         self.order.front().map_or(self.newest, |(_, (_, _, event))| *event)
     }
 
-    /// The oldest entries, when it is time for them to be written.
-    pub fn to_spill(&self) -> Vec<LaneEntry> {
-        let too_many = self.order.len().saturating_sub(MAX_ENTRIES);
+    /// The oldest entries, when it is time for them to be written. `entering`: how many the commit adds.
+    pub fn to_spill(&self, entering: usize) -> Vec<LaneEntry> {
+        let too_many = (self.order.len() + entering).saturating_sub(MAX_ENTRIES);
         let newest = self.newest.timestamp();
         let is_old = |event: EventId| newest.since(event.timestamp()) > SPILL_AFTER;
         let ready = self.order.iter().enumerate().take_while(|(at, (_, place))| *at < too_many || is_old(place.2));
         ready
             .filter_map(|(_, (webhook, place))| self.lanes.get(webhook)?.get(place))
-            .take(SPILT_BY_ONE_COMMIT)
+            .take(entering.max(SPILT_BY_ONE_COMMIT))
             .copied()
             .collect()
     }
@@ -168,16 +168,16 @@ mod tests {
         let (old, young) = (at(0, 1), at(1_000, 2));
         recent.enter(old);
         recent.enter(young);
-        assert_eq!(recent.to_spill(), []);
+        assert_eq!(recent.to_spill(0), []);
         recent.enter(at(1_001, 3));
-        assert_eq!(recent.to_spill(), [old]);
+        assert_eq!(recent.to_spill(0), [old]);
         recent.leave(&old);
         recent.trim();
-        assert_eq!(recent.to_spill(), []);
+        assert_eq!(recent.to_spill(0), []);
         for n in 0..MAX_ENTRIES as u128 {
             recent.enter(at(1_001, n + 4));
         }
-        assert_eq!(recent.to_spill(), [young, at(1_001, 3)]);
+        assert_eq!(recent.to_spill(0), [young, at(1_001, 3)]);
     }
 
     #[test]

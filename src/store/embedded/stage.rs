@@ -135,8 +135,11 @@ impl<'t> Stage<'t> {
             self.changes.push(Change::Leave(*entry));
             return Ok(true);
         }
-        if let Some(at) = self.fresh.iter().position(|fresh| fresh == entry) {
-            self.fresh.remove(at);
+        // Fresh ones are in the order of their events.
+        let first = self.fresh.partition_point(|fresh| fresh.event < entry.event);
+        let same = self.fresh[first..].iter().take_while(|fresh| fresh.event == entry.event);
+        if let Some(at) = same.enumerate().find_map(|(at, fresh)| (fresh == entry).then_some(at)) {
+            self.fresh.remove(first + at);
             self.changes.push(Change::Leave(*entry));
             return Ok(true);
         }
@@ -219,7 +222,7 @@ impl<'t> Stage<'t> {
             self.spill_these(all)?;
             return Ok(newest.next());
         }
-        let old = recent.to_spill();
+        let old = recent.to_spill(self.fresh.len());
         drop(recent);
         self.spill_these(old)?;
         Ok(floor)

@@ -93,7 +93,7 @@ async fn look_at(
             let is_lost = is_missing(shared, cmd("ZSCORE").arg(shared.keys.of(shard, b"td")).arg(day)).await?;
             orphans.note("days of messages that retention does not find", u64::from(is_lost), key);
         }
-        [b'c', b':', ..] | b"owner" => {
+        [b'c' | b'g', b':', ..] | b"owner" => {
             let is_eternal = shared.link.run(cmd("PTTL").arg(key)).await? == redis::Value::Int(-1);
             orphans.note("keys that never expire and should", u64::from(is_eternal), key);
         }
