@@ -21,6 +21,8 @@ use crate::store::moving::{MessageName, message_hash};
 use crate::store::{DirectoryRecords, LaneQuery, StoreError};
 
 /// Greater than what follows a prefix in a member.
+/// So many of the millisecond reached are expected to have been seen and to be there still.
+const SEEN_ALREADY: usize = 64;
 const PAST: [u8; 64] = [0xff; 64];
 /// Webhooks counted by one call.
 const COUNTED_PER_CALL: usize = 256;
@@ -49,29 +51,26 @@ async fn parked(shared: &Shared, query: &LaneQuery) -> Result<Vec<LaneEntry>, St
     members.iter().map(|member| parse_member(webhook, query.class, member, 0)).collect()
 }
 
-/// Scores are read from the one reached on; what of it was seen already is left out.
+/// Scores are read from the one reached on; what of it was seen already is left out. In one command, made anew and larger when too
+/// much had been seen: what is settled between two commands would move the rest, and some of it would be passed by (P2).
 async fn scored(shared: &Shared, query: &LaneQuery) -> Result<Vec<LaneEntry>, StoreError> {
     let webhook = query.webhook.as_u128();
     let key = lane_key(shared, webhook, query.class);
     let from = query.after.map_or(0, |(due, _)| due.millis().min(MAX_SCORE));
     let after = query.after.map(|(due, event)| (Timestamp::from_millis(due.millis().min(MAX_SCORE)), event));
-    let mut found = Vec::with_capacity(query.limit.min(1_024));
-    let mut offset = 0;
-    while found.len() < query.limit {
-        let wanted = query.limit - found.len() + usize::from(offset == 0 && after.is_some());
+    let mut wanted = if after.is_some() { query.limit + SEEN_ALREADY } else { query.limit };
+    loop {
         let mut read = cmd("ZRANGEBYSCORE");
-        read.arg(&key).arg(from).arg("+inf").arg("WITHSCORES").arg("LIMIT").arg(offset).arg(wanted);
-        let items = list(shared.link.run(&read).await?)?;
-        let page = entries(webhook, query.class, items)?;
-        let is_last = page.len() < wanted;
-        offset += page.len();
-        found.extend(page.into_iter().filter(|entry| after.is_none_or(|after| (entry.due, entry.event) > after)));
-        if is_last {
-            break;
+        read.arg(&key).arg(from).arg("+inf").arg("WITHSCORES").arg("LIMIT").arg(0).arg(wanted);
+        let mut page = entries(webhook, query.class, list(shared.link.run(&read).await?)?)?;
+        let is_all = page.len() < wanted;
+        page.retain(|entry| after.is_none_or(|after| (entry.due, entry.event) > after));
+        if is_all || page.len() >= query.limit {
+            page.truncate(query.limit);
+            return Ok(page);
         }
+        wanted *= 2;
     }
-    found.truncate(query.limit);
-    Ok(found)
 }
 
 /// Members and scores, one after the other.

@@ -5,6 +5,7 @@ mod model;
 mod moving;
 mod nodes;
 mod orphans;
+mod paging;
 mod rights;
 mod weather;
 
