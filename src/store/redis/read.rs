@@ -20,9 +20,9 @@ use crate::domain::{
 use crate::store::moving::{MessageName, message_hash};
 use crate::store::{DirectoryRecords, LaneQuery, StoreError};
 
-/// Greater than what follows a prefix in a member.
 /// So many of the millisecond reached are expected to have been seen and to be there still.
 const SEEN_ALREADY: usize = 64;
+/// Greater than what follows a prefix in a member.
 const PAST: [u8; 64] = [0xff; 64];
 /// Webhooks counted by one call.
 const COUNTED_PER_CALL: usize = 256;
