@@ -15,6 +15,8 @@ use crate::store::{LaneCounts, Store};
 use crate::telemetry::{names, process, repeats};
 
 const EVERY: Duration = Duration::from_secs(2);
+/// A store that has not answered by then counts as away.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 const CLASSES: [(LaneClass, &str); 4] = [
     (LaneClass::Retry, "retry"),
     (LaneClass::Live, "live"),
@@ -46,7 +48,10 @@ impl Observer {
         gauge!(names::UNSETTLED_LIMIT).set(self.engine.config().max_unsettled as f64);
         loop {
             let observed = self.engine();
-            self.store(&observed).await;
+            // One that hangs must not stop the other figures.
+            if tokio::time::timeout(STORE_PATIENCE, self.store(&observed)).await.is_err() {
+                gauge!(names::STORE_UP).set(0.0);
+            }
             self.cluster();
             self.directory();
             self.runtimes.observe();
