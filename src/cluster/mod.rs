@@ -13,54 +13,17 @@ pub mod leases;
 pub mod view;
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use self::alone::Alone;
 pub use self::assign::owner_of;
 pub use self::leases::{Leases, Moved};
 pub use self::view::{ClusterView, NodeView, ShardView};
+pub use crate::domain::NodeId;
 use crate::domain::{EventId, ShardId, WebhookId};
-
-/// One process, from its start to its end: a restarted process is another node.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NodeId(uuid::Uuid);
-
-impl NodeId {
-    #[must_use]
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4())
-    }
-
-    #[must_use]
-    pub const fn from_u128(raw: u128) -> Self {
-        Self(uuid::Uuid::from_u128(raw))
-    }
-
-    #[must_use]
-    pub const fn as_u128(self) -> u128 {
-        self.0.as_u128()
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl FromStr for NodeId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        uuid::Uuid::try_parse(text).map(Self)
-    }
-}
 
 /// What a node is told of the others.
 #[derive(Clone, PartialEq, Eq, Debug)]

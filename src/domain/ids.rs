@@ -280,6 +280,10 @@ uuid_id!(
     /// A receiver: one URL of an instance, or of a business as a whole.
     WebhookId
 );
+uuid_id!(
+    /// One process, from its start to its end: a restarted process is another node.
+    NodeId
+);
 
 #[cfg(test)]
 mod tests {

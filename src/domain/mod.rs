@@ -21,7 +21,7 @@ pub use attempt::{Attempt, AttemptOrigin, Failure, FailureCode, Outcome, Phases,
 pub use business::Business;
 pub use delivery::{DeadReason, Delivery, DeliveryStatus, LaneClass, LaneEntry, WebhookIdBits};
 pub use event::{Chat, Effects, Event, NewEvent, stable_key};
-pub use ids::{BusinessId, EventId, EventIds, InstanceId, WebhookId};
+pub use ids::{BusinessId, EventId, EventIds, InstanceId, NodeId, WebhookId};
 pub use instance::{Connection, Instance, InstanceState, WhatsApp};
 pub use kind::{EventFlags, EventKind};
 pub use message::{MessageState, MessageStatus};

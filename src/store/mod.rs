@@ -20,6 +20,7 @@ pub mod memory;
 pub mod meters;
 pub mod moving;
 pub mod redis;
+mod rows;
 
 use std::ops::Range;
 use std::sync::Arc;

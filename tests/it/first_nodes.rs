@@ -1,52 +1,22 @@
 //! Nodes on a Redis that nobody has used before: they agree on who is admin, show each other, and refuse a Redis that keeps too little.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-use tempfile::TempDir;
 
 use crate::support::command::{pombo, succeed};
 use crate::support::deadline::until_true;
 use crate::support::pombo::Setup;
+use crate::support::redis::Redis;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A Redis of the test's own without an append-only file, reached by a socket in its folder.
-struct Redis {
-    server: Child,
-    folder: TempDir,
-}
-
-impl Redis {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.current_dir(folder.path()).args(["--port", "0", "--unixsocket", "redis.sock", "--save", ""]);
-        let server = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        let redis = Self { server: server.expect("this test needs redis-server in the PATH"), folder };
-        let socket = redis.folder.path().join("redis.sock");
-        until_true("Redis opens its socket", PATIENCE, async || {
-            (std::os::unix::net::UnixStream::connect(&socket).is_ok(), socket.display().to_string())
-        })
-        .await;
-        redis
-    }
-
-    fn url(&self) -> String {
-        format!("unix://{}", self.folder.path().join("redis.sock").display())
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _gone_already = self.server.kill();
-        let _reaped = self.server.wait();
-    }
+/// A Redis without an append-only file.
+async fn forgetful() -> Redis {
+    Redis::start(&["--appendonly", "no"]).await
 }
 
 #[tokio::test]
 async fn nodes_that_start_at_once_know_one_admin_and_one_key_and_show_each_other() {
-    let redis = Redis::start().await;
+    let redis = forgetful().await;
     let node = || Setup::default().own_token().set("POMBO_REDIS_URL", &redis.url()).start();
     let (mut one, mut other) = tokio::join!(node(), node());
     let shown = |output: String| {
@@ -88,7 +58,7 @@ async fn other_as_admin(url: &url::Url, token: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_redis_that_keeps_too_little_is_refused_with_what_was_found() {
-    let redis = Redis::start().await;
+    let redis = forgetful().await;
     for (setting, parts) in [
         ("require_durability=aof-everysec", ["require_durability", "appendonly no"]),
         ("store.wait_aof=true", ["store.wait_aof", "7.2"]),

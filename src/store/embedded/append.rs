@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::keys::{self, CHANGE};
-use super::rows::{ClientIdRow, EventRow, HistoryRow, MessageRow, Placed, Standing, decode};
+use super::rows::{ClientIdRow, HistoryRow, MessageRow, Placed, Standing, decode, encode_event};
 use super::stage::Stage;
 use super::tables::Table;
 use crate::domain::{Event, EventId, LaneClass, LaneEntry};
@@ -23,7 +23,7 @@ pub fn append(stage: &mut Stage<'_>, append: &Append) -> Result<Appended, StoreE
         let key = keys::message_state(&event.instance, &message.message_id, message.state);
         stage.put_row(Table::Messages, key, &MessageRow { at: message.updated_at, number: message.number.clone() })?;
     }
-    stage.put(Table::Events, keys::event(event.id), EventRow::encode(append)?);
+    stage.put(Table::Events, keys::event(event.id), encode_event(append)?);
     for entry in &append.entries {
         enter(stage, entry)?;
     }

@@ -17,7 +17,7 @@ use super::fault::corrupt;
 use super::keys;
 use super::read::with_snapshot;
 use super::recent::Recent;
-use super::rows::{EventRow, HistoryRow, Standing, decode, decode_lane};
+use super::rows::{HistoryRow, Standing, decode, decode_event, decode_lane};
 use super::tables::Tables;
 use crate::domain::{Attempt, Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, WebhookId, WebhookIdBits};
 use crate::store::{DeliveryQuery, StoreError, Timeline};
@@ -271,7 +271,7 @@ pub fn timeline(
 ) -> Result<Option<Timeline>, StoreError> {
     let webhook = webhook.as_u128();
     let Some(value) = tables.events.get(keys::event(id))? else { return Ok(None) };
-    let (event, data) = EventRow::decode(&value)?;
+    let (event, data) = decode_event(&value)?;
     let first = event.owed_to(webhook, id);
     let (snapshot, is_recent) = with_snapshot(tables, recent, |recent| first.is_some_and(|entry| recent.holds(&entry)));
     let history = history_of(tables, &snapshot, webhook, id)?;

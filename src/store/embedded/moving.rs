@@ -11,7 +11,7 @@ use super::deliveries::{first_place, history_of};
 use super::fault::corrupt;
 use super::keys::{self, ATTEMPT, CHANGE, Key};
 use super::recent::Recent;
-use super::rows::{ClientIdRow, DeadRow, EventRow, HistoryRow, MessageRow, Placed, Standing, decode};
+use super::rows::{ClientIdRow, DeadRow, HistoryRow, MessageRow, Placed, Standing, decode, decode_event, encode_event};
 use super::stage::Stage;
 use super::tables::{Table, Tables};
 use crate::domain::{EventId, InstanceId, LaneEntry, MessageState};
@@ -55,7 +55,7 @@ fn events(
         let (key, value) = guard.into_inner()?;
         let id = (*key).try_into().map_err(|_| corrupt("an event", &"its key is malformed"))?;
         let id = EventId::from_be_bytes(id);
-        let (row, data) = EventRow::decode(&value)?;
+        let (row, data) = decode_event(&value)?;
         let mut deliveries = Vec::new();
         for first in row.owed(id) {
             deliveries.extend(delivery(tables, &recent, &snapshot, first)?);
@@ -143,7 +143,7 @@ pub fn restore(stage: &mut Stage<'_>, record: Record) -> Result<bool, StoreError
         messages: smallvec::smallvec![],
         event,
     };
-    stage.put(Table::Events, keys::event(append.event.id), EventRow::encode(&append)?);
+    stage.put(Table::Events, keys::event(append.event.id), encode_event(&append)?);
     // All that waits of it gets a row.
     stage.spill_all_to(append.event.id);
     deliveries.into_iter().try_for_each(|delivery| restore_delivery(stage, delivery))?;

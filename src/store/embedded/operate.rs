@@ -10,7 +10,7 @@ use super::deliveries::{first_place, history_of};
 use super::fault::corrupt;
 use super::keys::{self, CHANGE, Key};
 use super::read::directory_key;
-use super::rows::{DeadRow, EventRow, HistoryRow, Placed, Standing, decode, decode_lane};
+use super::rows::{DeadRow, HistoryRow, Placed, Standing, decode, decode_event, decode_lane};
 use super::settle::settle;
 use super::stage::Stage;
 use super::tables::Table;
@@ -28,7 +28,7 @@ pub fn requeue(
     let (tables, webhook) = (stage.tables(), webhook.as_u128());
     let snapshot = tables.db.snapshot();
     let Some(value) = stage.get(Table::Events, &keys::event(id))? else { return Ok(Requeue::Unknown) };
-    let (event, _) = EventRow::decode(&value)?;
+    let (event, _) = decode_event(&value)?;
     let Some(first) = event.owed_to(webhook, id) else { return Ok(Requeue::Unknown) };
     let history = history_of(tables, &snapshot, webhook, id)?;
     let standing = match history.last() {

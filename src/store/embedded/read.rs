@@ -14,7 +14,7 @@ use super::expiry::Expiry;
 use super::fault::corrupt;
 use super::keys;
 use super::recent::{Recent, merge};
-use super::rows::{EventRow, MessageRow, decode, decode_lane};
+use super::rows::{MessageRow, decode, decode_event, decode_lane};
 use super::tables::Tables;
 use crate::domain::{Event, EventId, InstanceId, LaneClass, LaneEntry, MessageState, MessageStatus, WebhookId};
 use crate::store::{DirectoryRecords, LaneQuery, StoreError};
@@ -67,7 +67,7 @@ pub fn parked_keys(tables: &Tables, webhook: WebhookId, limit: usize) -> Result<
 pub fn events(tables: &Tables, ids: &[EventId]) -> Result<Vec<Option<Arc<Event>>>, StoreError> {
     let read = |id: &EventId| {
         let Some(value) = tables.events.get(keys::event(*id))? else { return Ok(None) };
-        let (row, data) = EventRow::decode(&value)?;
+        let (row, data) = decode_event(&value)?;
         Ok(Some(Arc::new(row.into_event(*id, data))))
     };
     ids.iter().map(read).collect()

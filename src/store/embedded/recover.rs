@@ -7,7 +7,7 @@ use super::counts::{Change, Totals};
 use super::fault::corrupt;
 use super::keys;
 use super::recent::Recent;
-use super::rows::{DeadRow, EventRow, decode, decode_lane};
+use super::rows::{DeadRow, decode, decode_event, decode_lane};
 use super::stage::{FLOOR, HISTORY_BYTES};
 use super::tables::Tables;
 use crate::domain::EventId;
@@ -99,7 +99,7 @@ fn find_recent(tables: &Tables, last_event: Option<EventId>) -> Result<Recent, S
     for guard in tables.events.range(keys::event(floor)..) {
         let (key, value) = guard.into_inner()?;
         let raw = (*key).try_into().map_err(|_| corrupt("an event", &"its key is not 16 bytes long"))?;
-        let (row, _) = EventRow::decode(&value)?;
+        let (row, _) = decode_event(&value)?;
         for entry in row.owed(EventId::from_be_bytes(raw)) {
             if !recent.takes(&entry) {
                 continue;

@@ -12,7 +12,7 @@ use super::counts::{Change, Counts};
 use super::deliveries::{first_place, history_of};
 use super::fault::corrupt;
 use super::keys::{self, Key};
-use super::rows::{DeadRow, EventRow, decode};
+use super::rows::{DeadRow, decode, decode_event};
 use super::stage::Stage;
 use super::tables::{Expiries, Table};
 use crate::domain::{EventId, Timestamp, WebhookIdBits};
@@ -156,7 +156,7 @@ fn remove_event(
     value: &[u8],
 ) -> Result<Option<(u64, u64)>, StoreError> {
     let tables = stage.tables();
-    let (row, _) = EventRow::decode(value)?;
+    let (row, _) = decode_event(value)?;
     let mut deliveries = 0;
     for entry in row.owed(id) {
         let is_held = match history_of(tables, snapshot, entry.webhook, id)?.last() {

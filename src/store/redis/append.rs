@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use super::answer::{all_bytes, bytes, event_id, fields, list, number, numbers};
 use super::counts::Counted;
 use super::keys::{self, lane_name};
-use super::rows::{EventRow, Record, Standing, corrupt, head, is_plain, member, message_row, score};
+use super::rows::{Record, Standing, corrupt, decode_event, encode_event, head, is_plain, member, message_row, score};
 use super::script::Call;
 use super::shared::Shared;
 use crate::domain::{EventId, InstanceId, LaneClass, LaneEntry, ShardId, WebhookIdBits};
@@ -129,7 +129,7 @@ async fn repair(shared: &Shared, repeated: Vec<(ShardId, EventId, LaneEntry)>) -
         let mut read = redis::cmd("HGET");
         read.arg(shared.keys.of(home, bucket.as_bytes())).arg(&first.to_be_bytes()[..]);
         let Some(blob) = bytes(shared.link.run(&read).await?)? else { continue };
-        let (row, _) = EventRow::decode(&blob)?;
+        let (row, _) = decode_event(&blob)?;
         let Some(owed) = row.owed_to(entry.webhook, first) else { continue };
         let plain = LaneEntry { class: LaneClass::Live, ..owed };
         let shard = ShardId::of_webhook(owed.webhook);
@@ -162,7 +162,7 @@ impl Staged {
         let event = &append.event;
         let here = append.entries.iter().filter(|entry| ShardId::of_webhook(entry.webhook) == shard);
         let held = self.enter(event.id, here);
-        self.call.arg(&event.id.to_be_bytes()).number(keys::event_bucket(event.id)).arg(&EventRow::encode(append)?);
+        self.call.arg(&event.id.to_be_bytes()).number(keys::event_bucket(event.id)).arg(&encode_event(append)?);
         match &event.client_id {
             None => self.call.arg(b""),
             Some(client_id) => {

@@ -14,7 +14,7 @@ use redis::{Value, cmd};
 use super::answer::{all_bytes, event_id, number};
 use super::keys::{lane_name, named};
 use super::read::{find_event, lane_backwards};
-use super::rows::{EventRow, Record, is_plain, member};
+use super::rows::{Record, decode_event, is_plain, member};
 use super::shared::Shared;
 use crate::domain::{
     Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, ShardId, Timestamp, WebhookId, WebhookIdBits,
@@ -208,7 +208,7 @@ pub async fn finished(
 /// See [`Store::timeline`](crate::store::Store::timeline).
 pub async fn timeline(shared: &Shared, webhook: WebhookId, id: EventId) -> Result<Option<Timeline>, StoreError> {
     let Some((_, blob)) = find_event(shared, id).await? else { return Ok(None) };
-    let (event, data) = EventRow::decode(&blob)?;
+    let (event, data) = decode_event(&blob)?;
     let webhook = webhook.as_u128();
     let delivery = match event.owed_to(webhook, id) {
         Some(owed) => delivery_of(shared, &owed).await?,

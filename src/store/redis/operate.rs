@@ -9,7 +9,7 @@ use super::deliveries::{fresh_place, record_of};
 use super::feed::tell_owner;
 use super::keys::{lane_name, named};
 use super::read::{entries, find_event, lane};
-use super::rows::{EventRow, Record, Standing, corrupt, dead_member, head, member, score};
+use super::rows::{Record, Standing, corrupt, dead_member, decode_event, head, member, score};
 use super::script::Call;
 use super::settle::{Fencing, settle};
 use super::shared::Shared;
@@ -46,7 +46,7 @@ async fn put_into_lane(
     due: Timestamp,
 ) -> Result<Requeue, StoreError> {
     let Some((_, blob)) = find_event(shared, id).await? else { return Ok(Requeue::Unknown) };
-    let (event, _) = EventRow::decode(&blob)?;
+    let (event, _) = decode_event(&blob)?;
     let Some(first) = event.owed_to(webhook.as_u128(), id) else { return Ok(Requeue::Unknown) };
     for _ in 0..TRIES {
         let Some(bytes) = record_of(shared, first.webhook, id).await? else {

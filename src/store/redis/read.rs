@@ -11,7 +11,7 @@ use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
 use super::counts::Counted;
 use super::each::words;
 use super::keys::{self, lane_name, named};
-use super::rows::{EventRow, MAX_SCORE, corrupt, parse_member, parse_message_rows};
+use super::rows::{MAX_SCORE, corrupt, decode_event, parse_member, parse_message_rows};
 use super::script::Call;
 use super::shared::Shared;
 use crate::domain::{
@@ -191,7 +191,7 @@ pub async fn events(shared: &Shared, ids: &[EventId]) -> Result<Vec<Option<Arc<E
     let found = find_events(shared, ids).await?;
     let event = |(id, found): (&EventId, Option<(ShardId, Vec<u8>)>)| {
         let Some((_, blob)) = found else { return Ok(None) };
-        let (row, data) = EventRow::decode(&blob)?;
+        let (row, data) = decode_event(&blob)?;
         Ok(Some(Arc::new(row.into_event(*id, data))))
     };
     ids.iter().zip(found).map(event).collect()

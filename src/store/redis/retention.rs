@@ -14,7 +14,7 @@ use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
 use super::counts::Counted;
 use super::each::words;
 use super::keys::{day, lane_name};
-use super::rows::{EventRow, corrupt, is_plain, member};
+use super::rows::{EventRow, corrupt, decode_event, is_plain, member};
 use super::script::Call;
 use super::shared::Shared;
 use crate::domain::{EventId, LaneClass, LaneEntry, ShardId, Timestamp, WebhookId, WebhookIdBits};
@@ -210,7 +210,7 @@ async fn read_events(shared: &Shared, shard: ShardId, bucket: u64, ids: &[EventI
     let mut found = Vec::new();
     for (id, blob) in ids.iter().zip(list(shared.link.run(&read).await?)?) {
         let Some(blob) = bytes(blob)? else { continue };
-        found.push((*id, EventRow::decode(&blob)?.0, 16 + blob.len() as u64));
+        found.push((*id, decode_event(&blob)?.0, 16 + blob.len() as u64));
     }
     Ok(found)
 }

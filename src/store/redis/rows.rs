@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Attempt, AttemptOrigin, Chat, DeadReason, Delivery, DeliveryStatus, Event, EventId, EventKind, InstanceId,
-    LaneClass, LaneEntry, MessageState, Timestamp, WebhookId, WebhookIdBits,
+    Attempt, AttemptOrigin, DeadReason, Delivery, DeliveryStatus, EventId, EventKind, LaneClass, LaneEntry,
+    MessageState, Timestamp, WebhookId, WebhookIdBits,
 };
-use crate::store::{Append, HeldBack, Next, Settle, StoreError};
+pub use crate::store::rows::{EventRow, LaneRow, Placed};
+use crate::store::{Append, Next, Settle, StoreError};
 
 /// The greatest score that is exact: later instants wait there.
 pub const MAX_SCORE: u64 = 1 << 53;
@@ -36,44 +37,6 @@ pub const fn is_plain(entry: &LaneEntry) -> bool {
         && entry.round_attempts == 0
 }
 
-/// The rest of a lane entry: what its place does not tell.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Rest {
-    kind: EventKind,
-    origin: AttemptOrigin,
-    attempts: u16,
-    round_attempts: u16,
-    order_key: u64,
-    coalesce_key: u64,
-    data_bytes: u32,
-}
-
-impl Rest {
-    fn entry(self, webhook: WebhookIdBits, class: LaneClass, due: Timestamp, event: EventId) -> LaneEntry {
-        let Self { kind, origin, attempts, round_attempts, order_key, coalesce_key, data_bytes } = self;
-        LaneEntry {
-            webhook,
-            event,
-            class,
-            due,
-            kind,
-            origin,
-            attempts,
-            round_attempts,
-            order_key,
-            coalesce_key,
-            data_bytes,
-        }
-    }
-}
-
-impl From<&LaneEntry> for Rest {
-    fn from(entry: &LaneEntry) -> Self {
-        let LaneEntry { kind, origin, attempts, round_attempts, order_key, coalesce_key, data_bytes, .. } = *entry;
-        Self { kind, origin, attempts, round_attempts, order_key, coalesce_key, data_bytes }
-    }
-}
-
 /// The member of a lane that stands for an entry.
 pub fn member(entry: &LaneEntry) -> Result<Vec<u8>, StoreError> {
     let mut member = Vec::with_capacity(64);
@@ -83,7 +46,7 @@ pub fn member(entry: &LaneEntry) -> Result<Vec<u8>, StoreError> {
     }
     member.extend_from_slice(&entry.event.to_be_bytes());
     member.extend_from_slice(&entry.attempts.to_be_bytes());
-    postcard::to_extend(&Rest::from(entry), member)
+    postcard::to_extend(&LaneRow::from(entry), member)
         .map_err(|error| StoreError::Unavailable(format!("an entry cannot be written: {error}")))
 }
 
@@ -109,28 +72,8 @@ pub fn parse_member(
     };
     let (event, rest) = member.split_first_chunk::<16>().ok_or_else(malformed)?;
     let (_attempts, rest) = rest.split_first_chunk::<2>().ok_or_else(malformed)?;
-    let rest: Rest = decode("a lane entry", rest)?;
+    let rest: LaneRow = decode("a lane entry", rest)?;
     Ok(rest.entry(webhook, class, Timestamp::from_millis(due), EventId::from_be_bytes(*event)))
-}
-
-/// A lane entry and its place, where webhook and event are known.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Placed {
-    class: LaneClass,
-    due: Timestamp,
-    rest: Rest,
-}
-
-impl Placed {
-    pub fn entry(self, webhook: WebhookIdBits, event: EventId) -> LaneEntry {
-        self.rest.entry(webhook, self.class, self.due, event)
-    }
-}
-
-impl From<&LaneEntry> for Placed {
-    fn from(entry: &LaneEntry) -> Self {
-        Self { class: entry.class, due: entry.due, rest: entry.into() }
-    }
 }
 
 /// Where a delivery stands.
@@ -160,7 +103,7 @@ impl Standing {
 
     pub const fn status(self) -> DeliveryStatus {
         match self {
-            Self::Waiting(Placed { rest: Rest { attempts: 0, .. }, .. }) => DeliveryStatus::Pending,
+            Self::Waiting(Placed { row: LaneRow { attempts: 0, .. }, .. }) => DeliveryStatus::Pending,
             Self::Waiting(_) => DeliveryStatus::Retrying,
             Self::Delivered => DeliveryStatus::Delivered,
             Self::Dead(_) => DeliveryStatus::Dead,
@@ -277,76 +220,14 @@ pub fn dead_member(entry: &LaneEntry) -> Vec<u8> {
     member
 }
 
-/// What is known of an event besides its `data`, which follows it byte for byte.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct EventRow {
-    instance: InstanceId,
-    kind: EventKind,
-    client_id: Option<Box<str>>,
-    accepted_at: Timestamp,
-    occurred_at: Option<Timestamp>,
-    chat: Option<Box<str>>,
-    traceparent: Option<Box<str>>,
-    owed: Vec<(WebhookIdBits, Placed)>,
-    held_back: Vec<(WebhookIdBits, HeldBack)>,
+/// See [`EventRow::encode`].
+pub fn encode_event(append: &Append) -> Result<Vec<u8>, StoreError> {
+    EventRow::encode(append).map_err(|error| StoreError::Unavailable(format!("an event cannot be written: {error}")))
 }
 
-impl EventRow {
-    pub fn encode(append: &Append) -> Result<Vec<u8>, StoreError> {
-        let event = &append.event;
-        let row = Self {
-            instance: event.instance.clone(),
-            kind: event.kind,
-            client_id: event.client_id.clone(),
-            accepted_at: event.accepted_at,
-            occurred_at: event.occurred_at,
-            chat: event.chat.as_ref().map(|chat| chat.jid.clone()),
-            traceparent: event.traceparent.clone(),
-            owed: append.entries.iter().map(|entry| (entry.webhook, entry.into())).collect(),
-            held_back: append.held_back.to_vec(),
-        };
-        let space = Vec::with_capacity(128 + 64 * row.owed.len() + event.data.len());
-        let mut bytes = postcard::to_extend(&row, space)
-            .map_err(|error| StoreError::Unavailable(format!("an event cannot be written: {error}")))?;
-        bytes.extend_from_slice(&event.data);
-        Ok(bytes)
-    }
-
-    /// The row and the `data` after it.
-    pub fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), StoreError> {
-        postcard::take_from_bytes(bytes).map_err(|error| corrupt("an event", &error))
-    }
-
-    /// The entries the event was stored with.
-    pub fn owed(&self, id: EventId) -> impl Iterator<Item = LaneEntry> + '_ {
-        self.owed.iter().map(move |(webhook, placed)| placed.entry(*webhook, id))
-    }
-
-    pub fn owed_to(&self, webhook: WebhookIdBits, id: EventId) -> Option<LaneEntry> {
-        self.owed(id).find(|entry| entry.webhook == webhook)
-    }
-
-    pub fn held_back(&self, webhook: WebhookIdBits) -> Option<HeldBack> {
-        self.held_back.iter().find(|(held, _)| *held == webhook).map(|(_, rule)| *rule)
-    }
-
-    pub fn all_held_back(&self) -> &[(WebhookIdBits, HeldBack)] {
-        &self.held_back
-    }
-
-    pub fn into_event(self, id: EventId, data: &[u8]) -> Event {
-        Event {
-            id,
-            instance: self.instance,
-            kind: self.kind,
-            data: bytes::Bytes::copy_from_slice(data),
-            client_id: self.client_id,
-            accepted_at: self.accepted_at,
-            occurred_at: self.occurred_at,
-            chat: self.chat.map(|jid| Chat { jid }),
-            traceparent: self.traceparent,
-        }
-    }
+/// See [`EventRow::decode`].
+pub fn decode_event(bytes: &[u8]) -> Result<(EventRow, &[u8]), StoreError> {
+    EventRow::decode(bytes).map_err(|error| corrupt("an event", &error))
 }
 
 /// A state a message has reached: state, instant, length of the number, number. The script replaces the same state by it.

@@ -1,7 +1,7 @@
 //! Rows read back as they were written.
 
 use super::*;
-use crate::store::contract::fixtures::{append, at, entry, event, event_id, retry_of, settle, webhook};
+use crate::store::contract::fixtures::{at, entry, event_id, retry_of, settle, webhook};
 
 #[test]
 fn an_entry_reads_back_from_its_member_and_score() {
@@ -24,18 +24,6 @@ fn a_record_reads_back_with_its_attempts() {
     let delivery = record.listed(1);
     assert_eq!((delivery.status, delivery.next_attempt_at), (DeliveryStatus::Retrying, Some(at(5))));
     assert_eq!(delivery.attempts, [decided.attempt.unwrap()]);
-}
-
-#[test]
-fn an_event_reads_back_with_its_data_byte_for_byte() {
-    let mut full = event(event_id(1, 2));
-    full.data = bytes::Bytes::from_static(b"{\"a\":1.0,  \"b\":\"\\u00e9\"}");
-    full.chat = Some(Chat { jid: "1@g.us".into() });
-    let entry = entry(webhook(1), full.id);
-    let bytes = EventRow::encode(&append(full.clone(), &[entry])).unwrap();
-    let (row, data) = EventRow::decode(&bytes).unwrap();
-    assert_eq!(row.owed_to(1, full.id), Some(entry));
-    assert_eq!(row.into_event(full.id, data), full);
 }
 
 #[test]

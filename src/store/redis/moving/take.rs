@@ -10,7 +10,7 @@ use super::super::answer::number;
 use super::super::append::early_ms;
 use super::super::keys::{self, lane_name};
 use super::super::rows::{
-    EventRow, Record as Row, Standing, attempt_bytes, dead_member, head, is_plain, member, message_row, score,
+    Record as Row, Standing, attempt_bytes, dead_member, encode_event, head, is_plain, member, message_row, score,
 };
 use super::super::script::Call;
 use super::super::shared::Shared;
@@ -82,7 +82,7 @@ impl Part {
         };
         self.event_count += 1;
         let id = event.id.to_be_bytes();
-        self.events.arg(&id).number(keys::event_bucket(event.id)).arg(&EventRow::encode(&append)?);
+        self.events.arg(&id).number(keys::event_bucket(event.id)).arg(&encode_event(&append)?);
         let bucket = keys::client_bucket(event.accepted_at);
         match &event.client_id {
             None => self.events.arg(b"").arg(b""),

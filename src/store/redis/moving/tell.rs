@@ -8,7 +8,7 @@ use redis::cmd;
 use super::super::answer::{all_bytes, bytes, event_id, fields, list, number, numbers};
 use super::super::deliveries::{fresh_place, record_of};
 use super::super::keys;
-use super::super::rows::{EventRow, Record as Row, Standing, parse_message_rows};
+use super::super::rows::{Record as Row, Standing, decode_event, parse_message_rows};
 use super::super::shared::Shared;
 use crate::domain::{EventId, InstanceId, LaneEntry, ShardId};
 use crate::store::moving::{DeliveryRecord, EventRecord, MessageRecord, PAGE_BYTES, PAGE_RECORDS, Record};
@@ -100,7 +100,7 @@ async fn events(shared: &Shared, shard: ShardId, reached: &mut Reached) -> Resul
     let blobs = list(shared.link.run(&read).await?)?;
     let told = ids.into_iter().zip(blobs).map(|(id, blob)| async move {
         let Some(blob) = bytes(blob)? else { return Ok(None) };
-        let (row, data) = EventRow::decode(&blob)?;
+        let (row, data) = decode_event(&blob)?;
         let deliveries = try_join_all(row.owed(id).map(|first| delivery(shared, first))).await?;
         let held_back = row.all_held_back().to_vec();
         let event = row.into_event(id, data).into();
