@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use url::Host;
 
 use crate::domain::{Failure, FailureCode};
 
-use super::connection::{self, Connection, OpenCount};
+use super::connection::{self, Connection, Http1, OpenCount};
 use super::failure::failure;
+use super::http1::Stream;
 use super::proxy::Proxy;
 use super::resolver::interleaved;
 use super::route::Route;
@@ -38,30 +38,23 @@ pub(super) async fn dial(
         }
         Some(proxy) => reach_proxy(shared, proxy, route, trace).await?,
     };
-    let shaken = match &route.server_name {
-        None => connection::http1(stream, open, socket).await,
-        Some(name) => {
-            if let Some(proxy) = &shared.proxy {
-                proxy.tunnel(&mut stream, &route.authority).await?;
-            }
-            trace.enter(Stage::Tls);
-            let connector = TlsConnector::from(Arc::clone(&shared.tls));
-            let stream = connector
-                .connect(name.clone(), stream)
-                .await
-                .map_err(|error| failure(FailureCode::TlsFailed, tls::explain(&error)))?;
-            speak(stream, open, socket).await
-        }
+    let Some(name) = &route.server_name else {
+        return Ok(Connection::Http1(Http1::new(Stream::Plain(stream), open, socket)));
     };
-    shaken.map_err(|error| failures::of_request(&error))
-}
-
-async fn speak(stream: TlsStream<TcpStream>, open: &OpenCount, socket: Socket) -> hyper::Result<Connection> {
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        connection::http2(stream, open, socket).await
-    } else {
-        connection::http1(stream, open, socket).await
+    if let Some(proxy) = &shared.proxy {
+        proxy.tunnel(&mut stream, &route.authority).await?;
     }
+    trace.enter(Stage::Tls);
+    let connector = TlsConnector::from(Arc::clone(&shared.tls));
+    let stream = connector
+        .connect(name.clone(), stream)
+        .await
+        .map_err(|error| failure(FailureCode::TlsFailed, tls::explain(&error)))?;
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        let shaken = connection::http2(stream, open, socket).await;
+        return shaken.map_err(|error| failures::of_request(&error));
+    }
+    Ok(Connection::Http1(Http1::new(Stream::Tls(Box::new(stream)), open, socket)))
 }
 
 /// The host's addresses that may be connected to.

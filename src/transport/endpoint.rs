@@ -12,7 +12,8 @@ use tokio::time::timeout_at;
 use crate::domain::{Failure, FailureCode, Outcome};
 
 use super::failure::{self as failures, failure};
-use super::pool::{Lease, Pool};
+use super::http1::{self, Answer, Broken};
+use super::pool::{Http1Lease, Http2Lease, Lease, Pool};
 use super::request::{AttemptHeaders, Template};
 use super::response;
 use super::route::Route;
@@ -37,11 +38,17 @@ struct Inner {
     pool: Rc<Pool>,
 }
 
-/// What an exchange on one connection came to.
-enum Sent {
-    Answered(Response<Incoming>, Lease),
+/// The head of an answer, and the connection on which the rest of it comes.
+enum Answered {
+    Http1(Answer, Http1Lease),
+    Http2(Response<Incoming>, Http2Lease),
+}
+
+/// Why there is no answer.
+struct Unanswered {
+    failure: Failure,
     /// The request was certainly not processed, so another connection may carry it.
-    Unsent(Failure),
+    is_unsent: bool,
 }
 
 impl Endpoint {
@@ -61,7 +68,7 @@ impl Endpoint {
         let mut trace = Trace::start(timeout);
         let deadline = trace.deadline;
         match timeout_at(deadline, self.inner.exchange(&headers, body, &mut socket, &mut trace)).await {
-            Ok(Ok((response, lease))) => self.inner.finish(response, lease, trace).await,
+            Ok(Ok(answered)) => self.inner.finish(answered, trace).await,
             Ok(Err(failure)) => trace.failed(failure),
             Err(_) => trace.timed_out(),
         }
@@ -96,11 +103,11 @@ impl Inner {
         body: Bytes,
         socket: &mut Option<Socket>,
         trace: &mut Trace,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
+    ) -> Result<Answered, Failure> {
         let Some((route, template)) = &self.way else {
-            return Err(failure(FailureCode::Internal, "the webhook's URL cannot be requested"));
+            return Err(cannot_be_requested());
         };
-        let lease = match self.pool.reuse().await {
+        let lease = match self.pool.reuse() {
             Some(lease) => {
                 trace.phases.reused = true;
                 lease
@@ -109,12 +116,10 @@ impl Inner {
         };
         // Not needed after all when another connection could be used.
         socket.take();
-        let unsent = match send(lease, template, headers, body.clone(), trace).await? {
-            Sent::Answered(response, lease) => return Ok((response, lease)),
-            Sent::Unsent(failure) => failure,
-        };
-        if !trace.phases.reused {
-            return Err(unsent);
+        match self.send(lease, template, headers, body.clone(), trace).await {
+            Ok(answered) => return Ok(answered),
+            Err(unanswered) if unanswered.is_unsent && trace.phases.reused => {}
+            Err(unanswered) => return Err(unanswered.failure),
         }
         // The receiver had closed the connection while it was idle, or takes no more streams on it. Once more: never on
         // another idle HTTP/1.1 connection, which may be as stale.
@@ -123,16 +128,13 @@ impl Inner {
             Some(stream) => Lease::Http2(stream),
             None => self.connect(route, socket, trace).await?,
         };
-        match send(lease, template, headers, body, trace).await? {
-            Sent::Answered(response, lease) => Ok((response, lease)),
-            Sent::Unsent(failure) => Err(failure),
-        }
+        self.send(lease, template, headers, body, trace).await.map_err(|unanswered| unanswered.failure)
     }
 
     /// A connection that another attempt is about to have, or a new one.
     async fn connect(&self, route: &Route, socket: &mut Option<Socket>, trace: &mut Trace) -> Result<Lease, Failure> {
         if self.pool.wait_for_dial().await
-            && let Some(lease) = self.pool.reuse().await
+            && let Some(lease) = self.pool.reuse()
         {
             trace.phases.reused = true;
             return Ok(lease);
@@ -150,58 +152,83 @@ impl Inner {
         Ok(self.pool.adopt(connection))
     }
 
-    /// The head decides; the body is read as far as it is cheap.
-    async fn finish(&self, response: Response<Incoming>, lease: Lease, mut trace: Trace) -> Outcome {
-        let (head, body) = response.into_parts();
-        let (failure, retry_after_s) = response::judge(head.status, &head.headers);
-        let (snippet, complete) = response::read(body, self.shared.limits, trace.deadline).await;
-        trace.read();
-        if complete {
-            lease.give_back();
-        } else {
-            lease.cut_short();
+    /// Sends on the leased connection.
+    async fn send(
+        &self,
+        lease: Lease,
+        template: &Template,
+        headers: &AttemptHeaders,
+        body: Bytes,
+        trace: &mut Trace,
+    ) -> Result<Answered, Unanswered> {
+        trace.enter(Stage::Answer);
+        match lease {
+            Lease::Http1(mut lease) => {
+                let stream = &mut lease.connection.stream;
+                let answer = http1::exchange(stream, template, headers, body, self.shared.limits.bytes).await?;
+                trace.answered(answer.sent_at);
+                Ok(Answered::Http1(answer, lease))
+            }
+            Lease::Http2(mut lease) => {
+                let request = template
+                    .http2(headers, body)
+                    .ok_or_else(|| Unanswered { failure: cannot_be_requested(), is_unsent: false })?;
+                match lease.sender.try_send_request(request).await {
+                    Ok(response) => {
+                        trace.answered(None);
+                        Ok(Answered::Http2(response, lease))
+                    }
+                    Err(mut error) => {
+                        let is_unsent = error.take_message().is_some() || failures::was_not_processed(error.error());
+                        let failure = failures::of_request(error.error());
+                        if failures::is_of_one_stream(error.error()) {
+                            lease.release();
+                        }
+                        Err(Unanswered { failure, is_unsent })
+                    }
+                }
+            }
         }
-        Outcome { status: head.status.as_u16(), failure, retry_after_s, snippet, phases: trace.finish() }
+    }
+
+    /// The head decides; the body is read as far as it is cheap.
+    async fn finish(&self, answered: Answered, mut trace: Trace) -> Outcome {
+        let limits = self.shared.limits;
+        match answered {
+            Answered::Http1(mut answer, mut lease) => {
+                let (failure, retry_after_s) = response::judge(answer.status, &answer.headers);
+                if !answer.is_read() {
+                    let deadline = limits.deadline(trace.deadline);
+                    // What has come until then is kept in the answer.
+                    timeout_at(deadline, answer.read(&mut lease.connection.stream)).await.ok();
+                    trace.read();
+                }
+                let status = answer.status.as_u16();
+                let (snippet, is_reusable) = answer.into_parts();
+                if is_reusable {
+                    lease.give_back();
+                }
+                Outcome { status, failure, retry_after_s, snippet, phases: trace.finish() }
+            }
+            Answered::Http2(response, lease) => {
+                let (head, body) = response.into_parts();
+                let (failure, retry_after_s) = response::judge(head.status, &head.headers);
+                let snippet = response::read(body, limits, trace.deadline).await;
+                trace.read();
+                // Dropping a body that is not read to its end resets its stream alone.
+                lease.release();
+                Outcome { status: head.status.as_u16(), failure, retry_after_s, snippet, phases: trace.finish() }
+            }
+        }
     }
 }
 
-/// Sends on the leased connection. An error is final; a request that was not processed is not.
-async fn send(
-    lease: Lease,
-    template: &Template,
-    headers: &AttemptHeaders,
-    body: Bytes,
-    trace: &mut Trace,
-) -> Result<Sent, Failure> {
-    trace.enter(Stage::Answer);
-    match lease {
-        Lease::Http1(mut lease) => {
-            let connection = lease.connection();
-            match connection.sender.try_send_request(template.http1(headers, body)).await {
-                Ok(response) => {
-                    trace.answered(connection.last_write.get());
-                    Ok(Sent::Answered(response, Lease::Http1(lease)))
-                }
-                Err(mut error) => {
-                    let untouched = error.take_message().is_some();
-                    let failure = failures::of_request(error.error());
-                    if untouched { Ok(Sent::Unsent(failure)) } else { Err(failure) }
-                }
-            }
-        }
-        Lease::Http2(mut lease) => match lease.sender.try_send_request(template.http2(headers, body)).await {
-            Ok(response) => {
-                trace.answered(None);
-                Ok(Sent::Answered(response, Lease::Http2(lease)))
-            }
-            Err(mut error) => {
-                let untouched = error.take_message().is_some() || failures::was_not_processed(error.error());
-                let failure = failures::of_request(error.error());
-                if failures::is_of_one_stream(error.error()) {
-                    lease.release();
-                }
-                if untouched { Ok(Sent::Unsent(failure)) } else { Err(failure) }
-            }
-        },
+impl From<Broken> for Unanswered {
+    fn from(broken: Broken) -> Self {
+        Self { is_unsent: broken.is_unsent, failure: broken.into() }
     }
+}
+
+fn cannot_be_requested() -> Failure {
+    failure(FailureCode::Internal, "the webhook's URL cannot be requested")
 }

@@ -11,19 +11,14 @@ pub(super) fn failure(code: FailureCode, detail: impl Into<Box<str>>) -> Failure
     Failure { code, detail: detail.into() }
 }
 
-/// Names an error that came instead of a response head.
+/// Names an error of HTTP/2 that came instead of a response head.
 pub(super) fn of_request(error: &hyper::Error) -> Failure {
     let lost = |detail: String| failure(FailureCode::ConnectionLost, detail);
     if let Some(h2) = h2_cause(error) {
         return of_http2(h2);
     }
     if let Some(io) = io_cause(error) {
-        // With TLS 1.3 a receiver refuses our certificate (or its absence) only after the handshake.
-        return if tls::cause(io).is_some() {
-            failure(FailureCode::TlsFailed, tls::explain(io))
-        } else {
-            lost(format!("the connection broke before the response ({})", io.kind()))
-        };
+        return of_io(io);
     }
     match error {
         e if e.is_parse_too_large() => failure(FailureCode::ProtocolError, "the response's head is too large"),
@@ -31,6 +26,16 @@ pub(super) fn of_request(error: &hyper::Error) -> Failure {
         e if e.is_user() => failure(FailureCode::Internal, "the request could not be built"),
         e if e.is_canceled() || e.is_closed() => lost("the receiver closed the connection before the request".into()),
         _ => lost("the receiver closed the connection before the response".into()),
+    }
+}
+
+/// Names an error of the connection that came instead of a response head.
+pub(super) fn of_io(error: &io::Error) -> Failure {
+    // With TLS 1.3 a receiver refuses our certificate (or its absence) only after the handshake.
+    if tls::cause(error).is_some() {
+        failure(FailureCode::TlsFailed, tls::explain(error))
+    } else {
+        failure(FailureCode::ConnectionLost, format!("the connection broke before the response ({})", error.kind()))
     }
 }
 

@@ -15,6 +15,7 @@ mod connection;
 mod dial;
 mod endpoint;
 mod failure;
+mod http1;
 mod plain;
 mod pool;
 mod proxy;
@@ -31,7 +32,7 @@ mod testing;
 mod tests;
 mod tls;
 mod trace;
-mod wire;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;

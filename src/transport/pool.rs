@@ -5,23 +5,24 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use hyper::client::conn::http2;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::connection::{Body, Connection, Http1, Idle, OpenCount};
-
-/// How long a kept connection may take to say that it is ready: it is at once, unless the receiver answered without
-/// reading the whole request.
-const READY_WITHIN: Duration = Duration::from_millis(25);
+use super::connection::{Body, Connection, Http1, OpenCount};
+use super::sockets::Berth;
+use super::watch::Watch;
 
 #[derive(Debug)]
 pub(super) struct Pool {
     keep_alive: Duration,
     pub(super) open: OpenCount,
-    idle: Rc<RefCell<Vec<Idle>>>,
+    pub(super) idle: RefCell<Vec<Idle>>,
+    pub(super) watch: Watch,
     multiplexed: RefCell<Option<Multiplexed>>,
     /// Whether a new connection may turn out to be HTTP/2: then one attempt makes it and the others wait.
     may_multiplex: Cell<bool>,
@@ -29,6 +30,19 @@ pub(super) struct Pool {
     dialed: Notify,
     closed: Cell<bool>,
     made: Cell<u64>,
+}
+
+/// An HTTP/1.1 connection that is kept for the next request. It is closed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) berth: Arc<Berth>,
+    since: Instant,
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        drop(self.berth.take());
+    }
 }
 
 #[derive(Debug)]
@@ -46,10 +60,11 @@ pub(super) enum Lease {
     Http2(Http2Lease),
 }
 
+/// Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Http1Lease {
     pool: Rc<Pool>,
-    connection: Option<Http1>,
+    pub(super) connection: Http1,
 }
 
 #[derive(Debug)]
@@ -63,11 +78,11 @@ pub(super) struct Http2Lease {
 
 impl Pool {
     pub(super) fn new(keep_alive: Duration, may_multiplex: bool) -> Self {
-        let idle = Rc::default();
         Self {
             keep_alive,
-            open: OpenCount::new(&idle),
-            idle,
+            open: OpenCount::default(),
+            idle: RefCell::default(),
+            watch: Watch::default(),
             multiplexed: RefCell::default(),
             may_multiplex: Cell::new(may_multiplex),
             dialing: Cell::new(false),
@@ -78,28 +93,32 @@ impl Pool {
     }
 
     /// A connection that is ready for a request.
-    pub(super) async fn reuse(self: &Rc<Self>) -> Option<Lease> {
+    pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         if let Some(lease) = self.stream() {
             return Some(Lease::Http2(lease));
         }
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            let stale = idle.since.elapsed() >= self.keep_alive;
-            if idle.connection.sender.is_closed() || stale || !idle.connection.rest.end() {
+            if idle.since.elapsed() >= self.keep_alive {
                 continue;
             }
-            let mut lease = Http1Lease { pool: Rc::clone(self), connection: Some(idle.connection) };
-            let sender = &mut lease.connection().sender;
-            if sender.is_ready() || matches!(timeout(READY_WITHIN, sender.ready()).await, Ok(Ok(()))) {
-                return Some(Lease::Http1(lease));
+            // It may have made room, or its receiver may have closed it, and the watch not have seen to it yet.
+            if let Some(mut connection) = idle.berth.take()
+                && connection.stream.poll_stirred(&mut Context::from_waker(Waker::noop())).is_pending()
+            {
+                return Some(self.lease(connection));
             }
         }
+    }
+
+    fn lease(self: &Rc<Self>, connection: Http1) -> Lease {
+        Lease::Http1(Http1Lease { pool: Rc::clone(self), connection })
     }
 
     /// Whether an attempt will most likely find a connection that is there already.
     pub(super) fn is_likely_to_have_one(&self) -> bool {
         self.multiplexed.borrow().as_ref().is_some_and(|kept| !kept.sender.is_closed())
-            || self.idle.borrow().iter().any(|idle| !idle.connection.sender.is_closed())
+            || self.idle.borrow().iter().any(|idle| idle.berth.is_occupied())
     }
 
     /// A stream of the HTTP/2 connection, where there is one.
@@ -140,7 +159,7 @@ impl Pool {
         match connection {
             Connection::Http1(connection) => {
                 self.may_multiplex.set(false);
-                Lease::Http1(Http1Lease { pool: Rc::clone(self), connection: Some(connection) })
+                self.lease(connection)
             }
             Connection::Http2(sender) => {
                 self.may_multiplex.set(true);
@@ -160,19 +179,15 @@ impl Pool {
     /// Closes what is idle for too long; answers how many connections are open.
     pub(super) fn sweep(&self) -> usize {
         let keep_alive = self.keep_alive;
+        self.idle.borrow_mut().retain(|idle| idle.berth.is_occupied() && idle.since.elapsed() < keep_alive);
         let mut closing = 0;
-        self.idle.borrow_mut().retain(|idle| {
-            let (open, stale) = (!idle.connection.sender.is_closed(), idle.since.elapsed() >= keep_alive);
-            closing += usize::from(open && stale);
-            open && !stale
-        });
         self.multiplexed.borrow_mut().take_if(|kept| {
             let unused = Rc::strong_count(&kept.streams) == 1;
             let (open, stale) = (!kept.sender.is_closed(), unused && kept.used.elapsed() >= keep_alive);
             closing += usize::from(open && stale);
             !open || stale
         });
-        // A driver leaves the count when it next runs; what was dropped here is already on its way out.
+        // The driver of an HTTP/2 connection leaves the count when it next runs.
         self.open.get().saturating_sub(closing)
     }
 
@@ -181,6 +196,18 @@ impl Pool {
         self.closed.set(true);
         self.idle.borrow_mut().clear();
         self.multiplexed.borrow_mut().take();
+    }
+
+    /// Keeps a connection on which nothing is under way, while it stays open.
+    fn keep(self: &Rc<Self>, mut connection: Http1) {
+        if self.closed.get() || self.watch.stirs(&mut connection) {
+            return;
+        }
+        let berth = Arc::clone(&connection.berth);
+        if berth.rest(connection) {
+            self.idle.borrow_mut().push(Idle { berth, since: Instant::now() });
+            self.watch.start(self);
+        }
     }
 
     /// Takes no new request onto the HTTP/2 connection `number`.
@@ -201,39 +228,9 @@ impl Drop for Dialing<'_> {
 }
 
 impl Http1Lease {
-    pub(super) fn connection(&mut self) -> &mut Http1 {
-        self.connection.as_mut().expect("a lease holds its connection until it is given back")
-    }
-}
-
-impl Drop for Http1Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.abort();
-        }
-    }
-}
-
-impl Lease {
     /// The exchange is over and the connection fit for another.
     pub(super) fn give_back(self) {
-        match self {
-            Self::Http1(mut lease) => {
-                let Some(connection) = lease.connection.take() else { return };
-                if !lease.pool.closed.get() && !connection.sender.is_closed() && connection.rest.begin() {
-                    lease.pool.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
-                }
-            }
-            Self::Http2(lease) => lease.release(),
-        }
-    }
-
-    /// The head has come but the rest is not wanted. Dropping an HTTP/2 body resets its stream alone.
-    pub(super) fn cut_short(self) {
-        match self {
-            Self::Http1(lease) => drop(lease),
-            Self::Http2(lease) => lease.release(),
-        }
+        self.pool.keep(self.connection);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The request of an attempt, from a template made once per webhook.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
@@ -31,8 +33,11 @@ const FRAMING: [HeaderName; 11] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Most deliveries need few attempts: their numbers cost no allocation.
-const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+/// An attempt's own headers: told in [`AttemptHeaders`], never by a webhook.
+const OWN: [HeaderName; 5] = [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, WEBHOOK_ATTEMPT, TRACEPARENT];
+
+/// The first lines of a head, which no sender replaces.
+const REQUEST_LINE_AND_HOST: usize = 2;
 
 /// The headers that differ from attempt to attempt.
 #[derive(Clone, Debug)]
@@ -49,10 +54,10 @@ pub struct AttemptHeaders {
 /// What all requests of a webhook share, for each version of HTTP.
 #[derive(Debug)]
 pub(super) struct Template {
-    http1_target: Uri,
-    http1_headers: HeaderMap,
-    http2_target: Uri,
-    http2_headers: HeaderMap,
+    /// The head of a request by HTTP/1.1 up to the headers of an attempt, as it is written.
+    http1: Box<[u8]>,
+    /// `None` where a connection cannot turn out to be HTTP/2.
+    http2: Option<(Uri, HeaderMap)>,
 }
 
 impl Template {
@@ -65,54 +70,92 @@ impl Template {
         for name in &FRAMING {
             headers.remove(name);
         }
+        for name in &OWN {
+            headers.remove(name);
+        }
         if let (false, Some(user_agent)) = (headers.contains_key(USER_AGENT), user_agent) {
             headers.insert(USER_AGENT, user_agent.clone());
         }
-        // Each has its place already, so that filling it in an attempt's copy does not grow the map.
-        for name in [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE, WEBHOOK_ATTEMPT] {
-            headers.insert(name, HeaderValue::from_static(""));
-        }
-        let http2_headers = headers.clone();
-        headers.insert(HOST, route.host_header.clone());
         let by_proxy = proxy.filter(|_| !route.https);
+        let target = if by_proxy.is_some() { &route.absolute_form } else { &route.origin_form };
+        let mut http1 = format!("POST {target} HTTP/1.1\r\n").into_bytes();
+        write_header(&mut http1, &HOST, route.host_header.as_bytes());
         if let Some(authorization) = by_proxy.and_then(|proxy| proxy.authorization.as_ref()) {
-            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+            write_header(&mut http1, &PROXY_AUTHORIZATION, authorization.as_bytes());
         }
-        Self {
-            http1_target: if by_proxy.is_some() { &route.absolute_form } else { &route.origin_form }.clone(),
-            http1_headers: headers,
-            http2_target: route.absolute_form.clone(),
-            http2_headers,
+        for (name, value) in &headers {
+            write_header(&mut http1, name, value.as_bytes());
+        }
+        Self { http1: http1.into(), http2: route.https.then(|| (route.absolute_form.clone(), headers)) }
+    }
+
+    /// Adds the head of an HTTP/1.1 request to `head`, its last empty line included.
+    pub(super) fn write_http1(&self, own: &AttemptHeaders, body_bytes: usize, head: &mut Vec<u8>) {
+        match &own.sender {
+            None => head.extend_from_slice(&self.http1),
+            Some(sender) => self.write_instead(sender, head),
+        }
+        write_header(head, &WEBHOOK_ID, own.id.as_bytes());
+        write_header(head, &WEBHOOK_TIMESTAMP, own.timestamp.as_bytes());
+        write_header(head, &WEBHOOK_SIGNATURE, own.signature.as_bytes());
+        write_number(head, &WEBHOOK_ATTEMPT, own.attempt.into());
+        if let Some(traceparent) = &own.traceparent {
+            write_header(head, &TRACEPARENT, traceparent.as_bytes());
+        }
+        write_number(head, &CONTENT_LENGTH, body_bytes);
+        head.extend_from_slice(b"\r\n");
+    }
+
+    /// The template with the sender's headers in place of those of the same name.
+    fn write_instead(&self, sender: &HeaderMap, head: &mut Vec<u8>) {
+        for (number, line) in self.http1.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            let is_replaced = || HeaderName::from_bytes(name).is_ok_and(|name| sender.contains_key(&name));
+            if number < REQUEST_LINE_AND_HOST || !is_replaced() {
+                head.extend_from_slice(line);
+            }
+        }
+        for (name, value) in sender.iter().filter(|(name, _)| is_a_webhooks(name)) {
+            write_header(head, name, value.as_bytes());
         }
     }
 
-    pub(super) fn http1(&self, headers: &AttemptHeaders, body: Bytes) -> Request<Full<Bytes>> {
-        request(&self.http1_target, &self.http1_headers, headers, body)
-    }
-
-    pub(super) fn http2(&self, headers: &AttemptHeaders, body: Bytes) -> Request<Full<Bytes>> {
-        request(&self.http2_target, &self.http2_headers, headers, body)
+    /// `None` when the template was made for a target that is not reached by HTTP/2.
+    pub(super) fn http2(&self, own: &AttemptHeaders, body: Bytes) -> Option<Request<Full<Bytes>>> {
+        let (target, shared) = self.http2.as_ref()?;
+        let mut headers = shared.clone();
+        for (name, value) in own.sender.iter().flatten().filter(|(name, _)| is_a_webhooks(name)) {
+            headers.insert(name, value.clone());
+        }
+        headers.insert(WEBHOOK_ID, own.id.clone());
+        headers.insert(WEBHOOK_TIMESTAMP, own.timestamp.clone());
+        headers.insert(WEBHOOK_SIGNATURE, own.signature.clone());
+        headers.insert(WEBHOOK_ATTEMPT, own.attempt.into());
+        if let Some(traceparent) = &own.traceparent {
+            headers.insert(TRACEPARENT, traceparent.clone());
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target.clone();
+        *request.headers_mut() = headers;
+        Some(request)
     }
 }
 
-fn request(target: &Uri, shared: &HeaderMap, own: &AttemptHeaders, body: Bytes) -> Request<Full<Bytes>> {
-    let mut headers = shared.clone();
-    for (name, value) in own.sender.iter().flatten().filter(|(name, _)| !FRAMING.contains(name)) {
-        headers.insert(name, value.clone());
-    }
-    headers.insert(WEBHOOK_ID, own.id.clone());
-    headers.insert(WEBHOOK_TIMESTAMP, own.timestamp.clone());
-    headers.insert(WEBHOOK_SIGNATURE, own.signature.clone());
-    let attempt = SMALL
-        .get(usize::from(own.attempt))
-        .map_or_else(|| HeaderValue::from(own.attempt), |digit| HeaderValue::from_static(digit));
-    headers.insert(WEBHOOK_ATTEMPT, attempt);
-    if let Some(traceparent) = &own.traceparent {
-        headers.insert(TRACEPARENT, traceparent.clone());
-    }
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = target.clone();
-    *request.headers_mut() = headers;
-    request
+/// Whether a webhook may set the header.
+fn is_a_webhooks(name: &HeaderName) -> bool {
+    !FRAMING.contains(name) && !OWN.contains(name)
+}
+
+fn write_header(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}
+
+fn write_number(head: &mut Vec<u8>, name: &HeaderName, number: usize) {
+    head.extend_from_slice(name.as_str().as_bytes());
+    // Into a vector nothing can fail.
+    write!(head, ": {number}\r\n").ok();
 }

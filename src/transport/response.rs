@@ -1,5 +1,5 @@
 //! The receiver's answer. Its head decides the outcome; its body is read within bounds, for its first bytes and so that
-//! the connection can be used again.
+//! an HTTP/1.1 connection can be used again.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +19,13 @@ use super::failure::failure;
 pub(super) struct Limits {
     pub(super) bytes: usize,
     pub(super) time: Duration,
+}
+
+impl Limits {
+    /// Until when the body of an answer whose head is here is read.
+    pub(super) fn deadline(&self, of_attempt: Instant) -> Instant {
+        of_attempt.min(Instant::now() + self.time)
+    }
 }
 
 /// The outcome as far as the head tells it.
@@ -61,30 +68,28 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u32> {
     Some(u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
-/// The first bytes of `body`, and whether it was read to its end: if not, its connection is not fit for another request.
-pub(super) async fn read(mut body: Incoming, limits: Limits, deadline: Instant) -> (Bytes, bool) {
-    if body.is_end_stream() {
-        return (Bytes::new(), true);
-    }
-    let deadline = deadline.min(Instant::now() + limits.time);
+/// The first bytes of an HTTP/2 body.
+pub(super) async fn read(mut body: Incoming, limits: Limits, deadline: Instant) -> Bytes {
     let mut snippet = Vec::new();
-    let complete = timeout_at(deadline, drain(&mut body, limits.bytes, &mut snippet)).await.unwrap_or(false);
-    (Bytes::from(snippet), complete)
+    if !body.is_end_stream() {
+        let drained = timeout_at(limits.deadline(deadline), drain(&mut body, limits.bytes, &mut snippet));
+        // What has come until then will do.
+        drained.await.ok();
+    }
+    Bytes::from(snippet)
 }
 
-async fn drain(body: &mut Incoming, max_bytes: usize, snippet: &mut Vec<u8>) -> bool {
+async fn drain(body: &mut Incoming, max_bytes: usize, snippet: &mut Vec<u8>) {
     let mut left = max_bytes;
-    loop {
-        let Some(frame) = body.frame().await else { return true };
-        let Ok(frame) = frame else { return false };
+    while let Some(Ok(frame)) = body.frame().await {
         if let Some(data) = frame.data_ref() {
             let wanted = (Outcome::SNIPPET_BYTES - snippet.len()).min(data.len());
             snippet.extend_from_slice(&data[..wanted]);
-            let Some(rest) = left.checked_sub(data.len()) else { return false };
+            let Some(rest) = left.checked_sub(data.len()) else { return };
             left = rest;
         }
         if body.is_end_stream() {
-            return true;
+            return;
         }
     }
 }

@@ -1,20 +1,18 @@
 //! The sockets to receivers, counted over all webhooks: where there are more receivers than sockets, idle connections make
-//! room, oldest first, and what finds none waits its turn. So store and API always find file descriptors left. An idle connection
-//! takes some 26 KiB of buffers, so there is a bound on idle ones besides (P7).
+//! room, oldest first, and what finds none waits its turn. So store and API always find file descriptors left. There is a bound on
+//! idle ones besides.
 //!
+//! An idle connection lies in a [`Berth`], which its webhook and whoever needs room both know: who takes it out has it.
 //! HTTP/2 connections are counted but not asked to make room: there is one for each webhook, and it goes when it is stale.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
 
-const BUSY: u8 = 0;
-const IDLE: u8 = 1;
-const EVICTED: u8 = 2;
+use super::connection::Http1;
 
 /// How many there may be, and which of them could make room.
 #[derive(Debug)]
@@ -25,18 +23,11 @@ pub(super) struct Sockets {
     idle: AtomicUsize,
     waiting: AtomicUsize,
     made: AtomicU64,
-    /// By age.
-    kept: Mutex<BTreeMap<u64, Kept>>,
+    /// Of the connections that can be asked to make room, by age.
+    berths: Mutex<BTreeMap<u64, Arc<Berth>>>,
 }
 
-/// A connection that can be asked to make room.
-#[derive(Debug)]
-struct Kept {
-    state: Arc<AtomicU8>,
-    driver: AbortHandle,
-}
-
-/// The right to one open socket. Held by the task that drives the connection.
+/// The right to one open socket. Lives as long as its connection.
 #[derive(Debug)]
 pub(super) struct Socket {
     sockets: Arc<Sockets>,
@@ -44,11 +35,11 @@ pub(super) struct Socket {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Says whether a kept connection is in use. Its owner and whoever needs room agree by it on who has the connection.
+/// Where a connection lies while it is idle.
 #[derive(Debug)]
-pub(super) struct Rest {
+pub(super) struct Berth {
     sockets: Arc<Sockets>,
-    state: Arc<AtomicU8>,
+    resting: Mutex<Option<Http1>>,
 }
 
 impl Sockets {
@@ -61,7 +52,7 @@ impl Sockets {
             idle: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             made: AtomicU64::new(0),
-            kept: Mutex::default(),
+            berths: Mutex::default(),
         })
     }
 
@@ -86,13 +77,9 @@ impl Sockets {
 
     /// Closes the oldest connection that is idle.
     fn evict(&self) {
-        for kept in self.kept.lock().values() {
-            if kept.state.compare_exchange(IDLE, EVICTED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                self.idle.fetch_sub(1, Ordering::Relaxed);
-                kept.driver.abort();
-                return;
-            }
-        }
+        // Closed after the lock is given up: its socket leaves the same map.
+        let evicted = self.berths.lock().values().find_map(|berth| berth.take());
+        drop(evicted);
     }
 }
 
@@ -112,101 +99,101 @@ impl Drop for Waiting<'_> {
 }
 
 impl Socket {
-    pub(super) const fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub(super) fn sockets(&self) -> &Arc<Sockets> {
-        &self.sockets
+    /// A place for the connection over this socket to be idle in.
+    pub(super) fn berth(&self) -> Arc<Berth> {
+        let berth = Arc::new(Berth { sockets: Arc::clone(&self.sockets), resting: Mutex::default() });
+        self.sockets.berths.lock().insert(self.number, Arc::clone(&berth));
+        berth
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(kept) = self.sockets.kept.lock().remove(&self.number)
-            && kept.state.swap(EVICTED, Ordering::SeqCst) == IDLE
-        {
-            self.sockets.idle.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.sockets.berths.lock().remove(&self.number);
     }
 }
 
-impl Rest {
-    /// Enters connection `number`, which is in use and driven by `driver`.
-    pub(super) fn new(sockets: Arc<Sockets>, number: u64, driver: AbortHandle) -> Self {
-        let state = Arc::new(AtomicU8::new(BUSY));
-        sockets.kept.lock().insert(number, Kept { state: Arc::clone(&state), driver });
-        Self { sockets, state }
-    }
-
-    /// The connection is idle from now on; `false` when it is to be closed instead, for others wait for its socket.
-    pub(super) fn begin(&self) -> bool {
-        // One that has closed meanwhile is not to be kept either.
-        if self.state.compare_exchange(BUSY, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-            return false;
-        }
-        if self.sockets.idle.fetch_add(1, Ordering::Relaxed) >= self.sockets.max_idle {
+impl Berth {
+    /// The connection is idle from now on, unless others wait for its socket: then it is closed.
+    pub(super) fn rest(&self, connection: Http1) -> bool {
+        *self.resting.lock() = Some(connection);
+        if self.sockets.idle.fetch_add(1, Ordering::SeqCst) >= self.sockets.max_idle {
             self.sockets.evict();
         }
-        self.sockets.waiting.load(Ordering::SeqCst) == 0
+        if self.sockets.waiting.load(Ordering::SeqCst) > 0 {
+            drop(self.take());
+        }
+        self.is_occupied()
     }
 
-    /// The connection is in use again; `false` when it has made room in the meantime.
-    pub(super) fn end(&self) -> bool {
-        let is_ours = self.state.compare_exchange(IDLE, BUSY, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if is_ours {
-            self.sockets.idle.fetch_sub(1, Ordering::Relaxed);
+    /// The connection, unless it has made room in the meantime.
+    pub(super) fn take(&self) -> Option<Http1> {
+        self.take_if(|_| true)
+    }
+
+    /// The connection, if it is here and `wanted`.
+    pub(super) fn take_if(&self, wanted: impl FnOnce(&mut Http1) -> bool) -> Option<Http1> {
+        let taken = self.resting.lock().take_if(wanted);
+        if taken.is_some() {
+            self.sockets.idle.fetch_sub(1, Ordering::SeqCst);
         }
-        is_ours
+        taken
+    }
+
+    pub(super) fn is_occupied(&self) -> bool {
+        self.resting.lock().is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::pending;
+    use crate::transport::connection::OpenCount;
+    use crate::transport::http1::Stream;
 
-    /// A connection's driver that holds its socket, and its rest.
-    async fn connection(sockets: &Arc<Sockets>) -> (Rest, tokio::task::JoinHandle<()>) {
+    /// A connection that is in use, and its berth.
+    async fn connection(sockets: &Arc<Sockets>, open: &OpenCount) -> Http1 {
         let socket = sockets.open().await;
-        let number = socket.number();
-        let driver = tokio::spawn(async move {
-            let _socket = socket;
-            pending::<()>().await;
-        });
-        (Rest::new(Arc::clone(sockets), number, driver.abort_handle()), driver)
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        Http1::new(Stream::Plain(stream), open, socket)
+    }
+
+    fn rest(connection: Http1) -> Arc<Berth> {
+        let berth = Arc::clone(&connection.berth);
+        berth.rest(connection);
+        berth
     }
 
     #[tokio::test]
     async fn the_oldest_idle_connection_makes_room_and_is_not_used_again() {
-        let sockets = Sockets::new(2, 100);
-        let ((first, first_driver), (second, _second_driver)) =
-            (connection(&sockets).await, connection(&sockets).await);
-        assert!(second.begin() && first.begin());
-        let (_third, _) = connection(&sockets).await;
-        assert!(first_driver.await.is_err_and(|error| error.is_cancelled()));
-        assert!(!first.end(), "its owner must not use it");
-        assert!(second.end(), "the younger one is left alone");
+        let (sockets, open) = (Sockets::new(2, 100), OpenCount::default());
+        let (first, second) = (connection(&sockets, &open).await, connection(&sockets, &open).await);
+        let (second, first) = (rest(second), rest(first));
+        assert!(first.is_occupied() && second.is_occupied());
+        let _third = connection(&sockets, &open).await;
+        assert!(first.take().is_none(), "its owner must not use it");
+        assert!(second.take().is_some(), "the younger one is left alone");
+        assert_eq!(open.get(), 1, "the third: the others are closed");
     }
 
     #[tokio::test]
     async fn of_too_many_idle_connections_the_oldest_is_closed() {
-        let sockets = Sockets::new(9, 2);
-        let made = [connection(&sockets).await, connection(&sockets).await, connection(&sockets).await];
-        assert!(made.iter().all(|(rest, _)| rest.begin()));
-        let [(first, first_driver), (second, _), (third, third_driver)] = made;
-        assert!(first_driver.await.is_err_and(|error| error.is_cancelled()) && !first.end());
-        assert!(second.end() && third.end());
-        assert!(third.begin());
-        third_driver.abort();
-        assert!(third_driver.await.is_err());
-        assert_eq!(sockets.idle.load(Ordering::SeqCst), 0, "one that is closed is not idle any more");
+        let (sockets, open) = (Sockets::new(9, 2), OpenCount::default());
+        let made =
+            [connection(&sockets, &open).await, connection(&sockets, &open).await, connection(&sockets, &open).await];
+        let [first, second, third] = made.map(rest);
+        assert!(!first.is_occupied());
+        assert!(second.take().is_some() && third.is_occupied());
+        assert_eq!(sockets.idle.load(Ordering::SeqCst), 1);
+        drop(third.take());
+        assert_eq!((sockets.idle.load(Ordering::SeqCst), open.get(), sockets.berths.lock().len()), (0, 0, 0));
     }
 
     #[tokio::test]
     async fn with_all_in_use_the_next_waits_and_gets_the_first_that_is_given_up() {
-        let sockets = Sockets::new(1, 100);
-        let (only, driver) = connection(&sockets).await;
+        let (sockets, open) = (Sockets::new(1, 100), OpenCount::default());
+        let only = connection(&sockets, &open).await;
         let next = tokio::spawn({
             let sockets = Arc::clone(&sockets);
             async move { drop(sockets.open().await) }
@@ -215,21 +202,20 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(!next.is_finished());
-        assert!(!only.begin(), "somebody waits: not to be kept");
-        driver.abort();
+        assert!(!rest(only).is_occupied(), "somebody waits: not to be kept");
         next.await.expect("it gets the socket");
-        assert_eq!((sockets.free.available_permits(), sockets.kept.lock().len()), (1, 0));
+        assert_eq!((sockets.free.available_permits(), sockets.berths.lock().len()), (1, 0));
     }
 
     #[tokio::test]
     async fn one_that_stops_waiting_is_forgotten() {
-        let sockets = Sockets::new(1, 100);
-        let (only, _driver) = connection(&sockets).await;
+        let (sockets, open) = (Sockets::new(1, 100), OpenCount::default());
+        let only = connection(&sockets, &open).await;
         tokio::select! {
             biased;
             _ = sockets.open() => panic!("there is none"),
             () = tokio::task::yield_now() => {}
         }
-        assert!(only.begin(), "nobody waits any more");
+        assert!(rest(only).is_occupied(), "nobody waits any more");
     }
 }
