@@ -52,10 +52,9 @@ pub(super) enum Landing {
     StoreAway,
 }
 
-pub(super) fn spawn(flight: Flight) {
+pub(super) fn spawn(mut flight: Flight) {
     flight.room.core.shards.took_off(ShardId::of_webhook(flight.entry.webhook));
     actix::spawn(async move {
-        let mut flight = flight;
         let landing = flight.fly().await;
         flight.report(landing);
     });
@@ -63,10 +62,11 @@ pub(super) fn spawn(flight: Flight) {
 
 impl Flight {
     async fn fly(&mut self) -> Landing {
-        let carried = match self.carried.take() {
-            Some(carried) => carried,
-            None => match self.fetch().await {
-                Ok(carried) => carried,
+        let (carried, signed_at) = match self.carried.take() {
+            Some(carried) => (carried, self.started_at),
+            // Reading it may take its time.
+            None => match Box::pin(self.fetch()).await {
+                Ok(carried) => (carried, self.room.core.clock.wall()),
                 Err(landing) => return landing,
             },
         };
@@ -87,7 +87,6 @@ impl Flight {
                 return Landing::Answered(blocked);
             }
         };
-        let signed_at = self.room.core.clock.wall();
         let core = &self.room.core;
         let is_traced = core.config.send_traceparent || core.tracer.is_some();
         let told = event.traceparent.as_deref().filter(|_| is_traced);
@@ -100,9 +99,9 @@ impl Flight {
             signature: self.signer.sign(event.id, signed_at, &body),
             attempt: self.entry.attempts.saturating_add(1),
             traceparent,
-            sender: tells_by_attempt.then(|| format::static_headers(&self.config, &sender)),
+            sender: tells_by_attempt.then(|| Box::new(format::static_headers(&self.config, &sender))),
         };
-        let outcome = endpoint.post(attempt_headers, body, self.config.timeout()).await;
+        let outcome = endpoint.post(&attempt_headers, &body, self.config.timeout()).await;
         if let (Some(tracer), Some(span)) = (&core.tracer, span) {
             let number = self.entry.attempts.saturating_add(1);
             tracer.attempt(span, self.config.id, self.entry.event, number, &outcome);
@@ -132,9 +131,9 @@ impl Flight {
     fn report(&mut self, landing: Landing) {
         let Some(permit) = self.permit.take() else { return };
         let airborne = Airborne::of(&self.room.core, self.entry.webhook_id());
-        let landed_at = self.room.core.clock.wall();
         if !self.actor.connected() {
             let Landing::Answered(outcome) = landing else { return };
+            let landed_at = self.room.core.clock.wall();
             let core = &self.room.core;
             core.meters.attempt(self.entry.origin, &outcome);
             if outcome.is_success() {

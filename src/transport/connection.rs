@@ -24,7 +24,7 @@ pub(super) type Body = Full<Bytes>;
 
 #[derive(Debug)]
 pub(super) enum Connection {
-    Http1(Http1),
+    Http1(Box<Http1>),
     Http2(http2::SendRequest<Body>),
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn dial(
         Some(proxy) => reach_proxy(shared, proxy, route, trace).await?,
     };
     let Some(name) = &route.server_name else {
-        return Ok(Connection::Http1(Http1::new(Stream::Plain(stream), open, socket)));
+        return Ok(Connection::Http1(Box::new(Http1::new(Stream::Plain(stream), open, socket))));
     };
     if let Some(proxy) = &shared.proxy {
         proxy.tunnel(&mut stream, &route.authority).await?;
@@ -54,7 +54,7 @@ pub(super) async fn dial(
         let shaken = connection::http2(stream, open, socket).await;
         return shaken.map_err(|error| failures::of_request(&error));
     }
-    Ok(Connection::Http1(Http1::new(Stream::Tls(Box::new(stream)), open, socket)))
+    Ok(Connection::Http1(Box::new(Http1::new(Stream::Tls(Box::new(stream)), open, socket))))
 }
 
 /// The host's addresses that may be connected to.

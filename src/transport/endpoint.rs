@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain::{Failure, FailureCode, Outcome};
 
@@ -41,7 +41,7 @@ struct Inner {
 /// The head of an answer, and the connection on which the rest of it comes.
 enum Answered {
     Http1(Answer, Http1Lease),
-    Http2(Response<Incoming>, Http2Lease),
+    Http2(Box<Response<Incoming>>, Http2Lease),
 }
 
 /// Why there is no answer.
@@ -63,11 +63,11 @@ impl Endpoint {
     }
 
     /// Sends one request and reads its answer within `timeout`, connecting included. Never panics, never follows a redirect.
-    pub async fn post(&self, headers: AttemptHeaders, body: Bytes, timeout: Duration) -> Outcome {
-        let mut socket = self.inner.socket_ahead().await;
+    pub async fn post(&self, headers: &AttemptHeaders, body: &Bytes, timeout: Duration) -> Outcome {
+        let socket = self.inner.socket_ahead().await;
         let mut trace = Trace::start(timeout);
         let deadline = trace.deadline;
-        match timeout_at(deadline, self.inner.exchange(&headers, body, &mut socket, &mut trace)).await {
+        match timeout_at(deadline, self.inner.exchange(headers, body, socket, &mut trace)).await {
             Ok(Ok(answered)) => self.inner.finish(answered, trace).await,
             Ok(Err(failure)) => trace.failed(failure),
             Err(_) => trace.timed_out(),
@@ -94,52 +94,53 @@ impl Endpoint {
 impl Inner {
     /// A socket for an attempt that will need one. Waiting for it is not the receiver's fault: the attempt's time has not begun.
     async fn socket_ahead(&self) -> Option<Socket> {
-        if self.pool.is_likely_to_have_one() { None } else { Some(self.shared.sockets.open().await) }
+        // Apart, as all that few attempts need: each attempt is a task that has room for its largest future.
+        if self.pool.is_likely_to_have_one() { None } else { Some(Box::pin(self.shared.sockets.open()).await) }
     }
 
     async fn exchange(
         &self,
         headers: &AttemptHeaders,
-        body: Bytes,
-        socket: &mut Option<Socket>,
+        body: &Bytes,
+        mut socket: Option<Socket>,
         trace: &mut Trace,
     ) -> Result<Answered, Failure> {
-        let Some((route, template)) = &self.way else {
-            return Err(cannot_be_requested());
-        };
-        let lease = match self.pool.reuse() {
+        let Some((route, template)) = &self.way else { return Err(cannot_be_requested()) };
+        let mut lease = match self.pool.reuse(trace.started) {
             Some(lease) => {
-                trace.phases.reused = true;
+                trace.reuses();
+                // Not needed after all.
+                socket.take();
                 lease
             }
-            None => self.connect(route, socket, trace).await?,
+            None => Box::pin(self.connect(route, &mut socket, trace)).await?,
         };
-        // Not needed after all when another connection could be used.
-        socket.take();
-        match self.send(lease, template, headers, body.clone(), trace).await {
-            Ok(answered) => return Ok(answered),
-            Err(unanswered) if unanswered.is_unsent && trace.phases.reused => {}
-            Err(unanswered) => return Err(unanswered.failure),
+        loop {
+            match self.send(lease, template, headers, body, trace).await {
+                Ok(answered) => return Ok(answered),
+                Err(unanswered) if unanswered.is_unsent && trace.phases.reused => {}
+                Err(unanswered) => return Err(unanswered.failure),
+            }
+            // The receiver had closed the connection while it was idle, or takes no more streams on it. Once more: never on
+            // another idle HTTP/1.1 connection, which may be as stale.
+            trace.phases.reused = false;
+            lease = match self.pool.stream() {
+                Some(stream) => Lease::Http2(stream),
+                None => Box::pin(self.connect(route, &mut socket, trace)).await?,
+            };
         }
-        // The receiver had closed the connection while it was idle, or takes no more streams on it. Once more: never on
-        // another idle HTTP/1.1 connection, which may be as stale.
-        trace.phases.reused = false;
-        let lease = match self.pool.stream() {
-            Some(stream) => Lease::Http2(stream),
-            None => self.connect(route, socket, trace).await?,
-        };
-        self.send(lease, template, headers, body, trace).await.map_err(|unanswered| unanswered.failure)
     }
 
     /// A connection that another attempt is about to have, or a new one.
     async fn connect(&self, route: &Route, socket: &mut Option<Socket>, trace: &mut Trace) -> Result<Lease, Failure> {
         if self.pool.wait_for_dial().await
-            && let Some(lease) = self.pool.reuse()
+            && let Some(lease) = self.pool.reuse(Instant::now())
         {
-            trace.phases.reused = true;
+            socket.take();
+            trace.reuses();
             return Ok(lease);
         }
-        Box::pin(self.dial(route, socket, trace)).await
+        self.dial(route, socket, trace).await
     }
 
     async fn dial(&self, route: &Route, socket: &mut Option<Socket>, trace: &mut Trace) -> Result<Lease, Failure> {
@@ -149,6 +150,7 @@ impl Inner {
             None => self.shared.sockets.open().await,
         };
         let connection = dial::dial(&self.shared, route, &self.pool.open, socket, trace).await?;
+        trace.enter(Stage::Answer);
         Ok(self.pool.adopt(connection))
     }
 
@@ -158,10 +160,9 @@ impl Inner {
         lease: Lease,
         template: &Template,
         headers: &AttemptHeaders,
-        body: Bytes,
+        body: &Bytes,
         trace: &mut Trace,
     ) -> Result<Answered, Unanswered> {
-        trace.enter(Stage::Answer);
         match lease {
             Lease::Http1(mut lease) => {
                 let stream = &mut lease.connection.stream;
@@ -169,24 +170,10 @@ impl Inner {
                 trace.answered(answer.sent_at);
                 Ok(Answered::Http1(answer, lease))
             }
-            Lease::Http2(mut lease) => {
-                let request = template
-                    .http2(headers, body)
-                    .ok_or_else(|| Unanswered { failure: cannot_be_requested(), is_unsent: false })?;
-                match lease.sender.try_send_request(request).await {
-                    Ok(response) => {
-                        trace.answered(None);
-                        Ok(Answered::Http2(response, lease))
-                    }
-                    Err(mut error) => {
-                        let is_unsent = error.take_message().is_some() || failures::was_not_processed(error.error());
-                        let failure = failures::of_request(error.error());
-                        if failures::is_of_one_stream(error.error()) {
-                            lease.release();
-                        }
-                        Err(Unanswered { failure, is_unsent })
-                    }
-                }
+            Lease::Http2(lease) => {
+                let (response, lease) = Box::pin(send_http2(lease, template, headers, body)).await?;
+                trace.answered(None);
+                Ok(Answered::Http2(Box::new(response), lease))
             }
         }
     }
@@ -198,27 +185,48 @@ impl Inner {
             Answered::Http1(mut answer, mut lease) => {
                 let (failure, retry_after_s) = response::judge(answer.status, &answer.headers);
                 if !answer.is_read() {
-                    let deadline = limits.deadline(trace.deadline);
+                    let reading = answer.read(&mut lease.connection.stream);
                     // What has come until then is kept in the answer.
-                    timeout_at(deadline, answer.read(&mut lease.connection.stream)).await.ok();
+                    Box::pin(timeout_at(limits.deadline(trace.deadline), reading)).await.ok();
                     trace.read();
                 }
                 let status = answer.status.as_u16();
                 let (snippet, is_reusable) = answer.into_parts();
                 if is_reusable {
-                    lease.give_back();
+                    lease.give_back(trace.mark);
                 }
                 Outcome { status, failure, retry_after_s, snippet, phases: trace.finish() }
             }
             Answered::Http2(response, lease) => {
                 let (head, body) = response.into_parts();
                 let (failure, retry_after_s) = response::judge(head.status, &head.headers);
-                let snippet = response::read(body, limits, trace.deadline).await;
+                let snippet = Box::pin(response::read(body, limits, trace.deadline)).await;
                 trace.read();
                 // Dropping a body that is not read to its end resets its stream alone.
                 lease.release();
                 Outcome { status: head.status.as_u16(), failure, retry_after_s, snippet, phases: trace.finish() }
             }
+        }
+    }
+}
+
+async fn send_http2(
+    mut lease: Http2Lease,
+    template: &Template,
+    headers: &AttemptHeaders,
+    body: &Bytes,
+) -> Result<(Response<Incoming>, Http2Lease), Unanswered> {
+    let request = template.http2(headers, body.clone());
+    let request = request.ok_or_else(|| Unanswered { failure: cannot_be_requested(), is_unsent: false })?;
+    match lease.sender.try_send_request(request).await {
+        Ok(response) => Ok((response, lease)),
+        Err(mut error) => {
+            let is_unsent = error.take_message().is_some() || failures::was_not_processed(error.error());
+            let failure = failures::of_request(error.error());
+            if failures::is_of_one_stream(error.error()) {
+                lease.release();
+            }
+            Err(Unanswered { failure, is_unsent })
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) enum Lease {
 #[derive(Debug)]
 pub(super) struct Http1Lease {
     pool: Rc<Pool>,
-    pub(super) connection: Http1,
+    pub(super) connection: Box<Http1>,
 }
 
 #[derive(Debug)]
@@ -93,13 +93,13 @@ impl Pool {
     }
 
     /// A connection that is ready for a request.
-    pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
+    pub(super) fn reuse(self: &Rc<Self>, now: Instant) -> Option<Lease> {
         if let Some(lease) = self.stream() {
             return Some(Lease::Http2(lease));
         }
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            if idle.since.elapsed() >= self.keep_alive {
+            if now.saturating_duration_since(idle.since) >= self.keep_alive {
                 continue;
             }
             // It may have made room, or its receiver may have closed it, and the watch not have seen to it yet.
@@ -111,7 +111,7 @@ impl Pool {
         }
     }
 
-    fn lease(self: &Rc<Self>, connection: Http1) -> Lease {
+    fn lease(self: &Rc<Self>, connection: Box<Http1>) -> Lease {
         Lease::Http1(Http1Lease { pool: Rc::clone(self), connection })
     }
 
@@ -198,14 +198,14 @@ impl Pool {
         self.multiplexed.borrow_mut().take();
     }
 
-    /// Keeps a connection on which nothing is under way, while it stays open.
-    fn keep(self: &Rc<Self>, mut connection: Http1) {
+    /// Keeps a connection on which nothing is under way since then, while it stays open.
+    fn keep(self: &Rc<Self>, mut connection: Box<Http1>, since: Instant) {
         if self.closed.get() || self.watch.stirs(&mut connection) {
             return;
         }
         let berth = Arc::clone(&connection.berth);
         if berth.rest(connection) {
-            self.idle.borrow_mut().push(Idle { berth, since: Instant::now() });
+            self.idle.borrow_mut().push(Idle { berth, since });
             self.watch.start(self);
         }
     }
@@ -228,9 +228,9 @@ impl Drop for Dialing<'_> {
 }
 
 impl Http1Lease {
-    /// The exchange is over and the connection fit for another.
-    pub(super) fn give_back(self) {
-        self.pool.keep(self.connection);
+    /// The exchange ended then, and the connection is fit for another.
+    pub(super) fn give_back(self, at: Instant) {
+        self.pool.keep(self.connection, at);
     }
 }
 

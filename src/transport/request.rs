@@ -48,7 +48,7 @@ pub struct AttemptHeaders {
     pub attempt: u16,
     pub traceparent: Option<HeaderValue>,
     /// Headers in place of the webhook's own: an attempt of a business's webhook tells its instance.
-    pub sender: Option<HeaderMap>,
+    pub sender: Option<Box<HeaderMap>>,
 }
 
 /// What all requests of a webhook share, for each version of HTTP.
@@ -124,7 +124,8 @@ impl Template {
     pub(super) fn http2(&self, own: &AttemptHeaders, body: Bytes) -> Option<Request<Full<Bytes>>> {
         let (target, shared) = self.http2.as_ref()?;
         let mut headers = shared.clone();
-        for (name, value) in own.sender.iter().flatten().filter(|(name, _)| is_a_webhooks(name)) {
+        for (name, value) in own.sender.iter().flat_map(|sender| sender.iter()).filter(|(name, _)| is_a_webhooks(name))
+        {
             headers.insert(name, value.clone());
         }
         headers.insert(WEBHOOK_ID, own.id.clone());

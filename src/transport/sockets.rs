@@ -39,7 +39,7 @@ pub(super) struct Socket {
 #[derive(Debug)]
 pub(super) struct Berth {
     sockets: Arc<Sockets>,
-    resting: Mutex<Option<Http1>>,
+    resting: Mutex<Option<Box<Http1>>>,
 }
 
 impl Sockets {
@@ -115,7 +115,7 @@ impl Drop for Socket {
 
 impl Berth {
     /// The connection is idle from now on, unless others wait for its socket: then it is closed.
-    pub(super) fn rest(&self, connection: Http1) -> bool {
+    pub(super) fn rest(&self, connection: Box<Http1>) -> bool {
         *self.resting.lock() = Some(connection);
         if self.sockets.idle.fetch_add(1, Ordering::SeqCst) >= self.sockets.max_idle {
             self.sockets.evict();
@@ -127,12 +127,12 @@ impl Berth {
     }
 
     /// The connection, unless it has made room in the meantime.
-    pub(super) fn take(&self) -> Option<Http1> {
+    pub(super) fn take(&self) -> Option<Box<Http1>> {
         self.take_if(|_| true)
     }
 
     /// The connection, if it is here and `wanted`.
-    pub(super) fn take_if(&self, wanted: impl FnOnce(&mut Http1) -> bool) -> Option<Http1> {
+    pub(super) fn take_if(&self, wanted: impl FnOnce(&mut Box<Http1>) -> bool) -> Option<Box<Http1>> {
         let taken = self.resting.lock().take_if(wanted);
         if taken.is_some() {
             self.sockets.idle.fetch_sub(1, Ordering::SeqCst);
@@ -152,14 +152,14 @@ mod tests {
     use crate::transport::http1::Stream;
 
     /// A connection that is in use, and its berth.
-    async fn connection(sockets: &Arc<Sockets>, open: &OpenCount) -> Http1 {
+    async fn connection(sockets: &Arc<Sockets>, open: &OpenCount) -> Box<Http1> {
         let socket = sockets.open().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        Http1::new(Stream::Plain(stream), open, socket)
+        Box::new(Http1::new(Stream::Plain(stream), open, socket))
     }
 
-    fn rest(connection: Http1) -> Arc<Berth> {
+    fn rest(connection: Box<Http1>) -> Arc<Berth> {
         let berth = Arc::clone(&connection.berth);
         berth.rest(connection);
         berth

@@ -221,7 +221,7 @@ pub(super) async fn post_within(endpoint: &Endpoint, timeout: Duration) -> crate
         traceparent: None,
         sender: None,
     };
-    endpoint.post(headers, bytes::Bytes::from_static(b"{}"), timeout).await
+    endpoint.post(&headers, &bytes::Bytes::from_static(b"{}"), timeout).await
 }
 
 /// Runs a test as the engine runs an endpoint: on one thread, with local tasks.

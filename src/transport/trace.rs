@@ -22,7 +22,8 @@ pub(super) enum Stage {
 pub(super) struct Trace {
     pub(super) started: Instant,
     pub(super) deadline: Instant,
-    mark: Instant,
+    /// When the current phase began; after the answer, when what has come of it had come.
+    pub(super) mark: Instant,
     stage: Stage,
     pub(super) phases: Phases,
 }
@@ -40,6 +41,12 @@ impl Trace {
             stage: Stage::Pool,
             phases: Phases::default(),
         }
+    }
+
+    /// A kept connection is at hand. No look at the clock: no time has passed that matters.
+    pub(super) fn reuses(&mut self) {
+        self.phases.reused = true;
+        self.stage = Stage::Answer;
     }
 
     pub(super) fn enter(&mut self, stage: Stage) {
@@ -60,7 +67,9 @@ impl Trace {
 
     /// The response's body has been read as far as it is wanted.
     pub(super) fn read(&mut self) {
-        self.phases.body_us = micros(Instant::now().saturating_duration_since(self.mark));
+        let now = Instant::now();
+        self.phases.body_us = micros(now.saturating_duration_since(self.mark));
+        self.mark = now;
     }
 
     fn close_phase(&mut self, now: Instant) {
@@ -73,17 +82,18 @@ impl Trace {
         }
     }
 
-    /// The phases of an attempt that ends now.
+    /// The phases of an attempt that ended with what was marked last.
     pub(super) fn finish(&mut self) -> Phases {
-        let now = Instant::now();
-        self.phases.total_us = micros(now.saturating_duration_since(self.started));
+        self.phases.total_us = micros(self.mark.saturating_duration_since(self.started));
         self.phases
     }
 
     pub(super) fn failed(&mut self, failure: Failure) -> Outcome {
+        let now = Instant::now();
         if self.stage != Stage::Answer {
-            self.close_phase(Instant::now());
+            self.close_phase(now);
         }
+        self.mark = now;
         Outcome::failed(failure.code, failure.detail, self.finish())
     }
 

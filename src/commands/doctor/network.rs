@@ -94,7 +94,7 @@ pub async fn receiver(url: &str, config: &Config) -> Vec<Finding> {
         sender: None,
     };
     let body = Bytes::from_static(br#"{"event":"connection.update","data":{"state":"open","statusReason":200}}"#);
-    let outcome = transport.endpoint(&target, HeaderMap::new()).post(headers, body, TIMEOUT).await;
+    let outcome = transport.endpoint(&target, HeaderMap::new()).post(&headers, &body, TIMEOUT).await;
     findings.push(rate_outcome(&outcome));
     findings
 }

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{AsyncContext as _, Context};
 
 use super::{WebhookActor, set_alarm};
-use crate::domain::{WaitReason, WebhookOwner};
+use crate::domain::{Timestamp, WaitReason, WebhookOwner};
 use crate::engine::attempt::{self, Flight};
 use crate::engine::lane::{Peek, Waiting};
 use crate::format::{self, Sender};
@@ -65,7 +65,8 @@ impl WebhookActor {
             }
             let mut gate = self.gate.borrow_mut();
             let circuit = gate.circuit();
-            let admitted = gate.admit(core.clock.mono());
+            let started = core.clock.mono();
+            let admitted = gate.admit(started);
             if gate.circuit() != circuit {
                 core.meters.circuit(gate.circuit());
             }
@@ -74,7 +75,7 @@ impl WebhookActor {
                 Ok(permit) => {
                     self.lane.resume();
                     let waiting = self.lane.take(now).expect("the lane said that one is due");
-                    self.start(waiting, permit, ctx);
+                    self.start(waiting, permit, now, started, ctx);
                 }
                 Err(hold) => {
                     self.holds.hold(hold.reason, now);
@@ -90,11 +91,17 @@ impl WebhookActor {
         }
     }
 
-    fn start(&mut self, waiting: Waiting, permit: Permit, ctx: &Context<Self>) {
+    fn start(
+        &mut self,
+        waiting: Waiting,
+        permit: Permit,
+        started_at: Timestamp,
+        started: Instant,
+        ctx: &Context<Self>,
+    ) {
         let Waiting { entry, carried } = waiting;
         let sender = self.own_sender();
         self.flying_bytes += u64::from(entry.data_bytes);
-        let started_at = self.room.core.clock.wall();
         let waited = started_at.since(entry.due);
         let waited_for = if waited > PUNCTUAL {
             self.holds.longest(entry.due, started_at, entry.order_key != 0)
@@ -115,7 +122,7 @@ impl WebhookActor {
             sender,
             waited_for,
             started_at,
-            started: self.room.core.clock.mono(),
+            started,
         });
     }
 

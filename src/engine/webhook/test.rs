@@ -77,11 +77,11 @@ impl WebhookActor {
             signature: self.signer.sign(event.id, now, &body),
             attempt: 1,
             traceparent: None,
-            sender: Some(format::static_headers(&self.config, &sender)),
+            sender: Some(Box::new(format::static_headers(&self.config, &sender))),
         };
         let timeout = self.config.timeout();
         actix::spawn(async move {
-            let outcome = endpoint.post(attempt_headers, body, timeout).await;
+            let outcome = endpoint.post(&attempt_headers, &body, timeout).await;
             core.meters.attempt(AttemptOrigin::Test, &outcome);
             let attempt = Attempt {
                 number: 1,

@@ -41,10 +41,10 @@ pub(in crate::transport) async fn exchange(
     stream: &mut Stream,
     template: &Template,
     headers: &AttemptHeaders,
-    body: Bytes,
+    body: &Bytes,
     max_body_bytes: usize,
 ) -> Result<Answer, Broken> {
-    let request = Some(Outgoing::new(template, headers, body));
+    let request = Some(Outgoing::new(template, headers, body.clone()));
     let unparsed = Vec::new();
     let mut exchange = Exchange { stream, request, sent_at: None, write_error: None, unparsed, max_body_bytes };
     poll_fn(|cx| exchange.poll(cx)).await

@@ -95,7 +95,7 @@ fn an_answer_before_the_request_is_read_does_not_block_the_next() {
             sender: None,
         };
         let large = bytes::Bytes::from(vec![b' '; 32 << 20]);
-        let first = endpoint.post(headers, large, Duration::from_secs(10)).await;
+        let first = endpoint.post(&headers, &large, Duration::from_secs(10)).await;
         assert!(!first.is_success(), "{first:?}");
         let second = post_within(&endpoint, Duration::from_secs(10)).await;
         assert!(second.is_success(), "{second:?}");
