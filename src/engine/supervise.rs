@@ -20,14 +20,15 @@ pub(super) enum Exit {
 pub(super) fn start<A: Actor<Context = Context<A>>>(actor: A, on_exit: impl FnOnce(Exit) + 'static) -> Addr<A> {
     let running = Context::new().into_future(actor);
     let address = running.address();
-    actix::spawn(async move {
-        let exit = match AssertUnwindSafe(running).catch_unwind().await {
-            Ok(()) => Exit::Stopped,
-            Err(_) => Exit::Panicked,
-        };
-        on_exit(exit);
-    });
+    actix::spawn(until_end(running, on_exit));
     address
+}
+
+/// Not an `async` function: that would keep room for the actor twice, as what it is given and as what it waits for.
+fn until_end(running: impl Future<Output = ()>, on_exit: impl FnOnce(Exit)) -> impl Future<Output = ()> {
+    AssertUnwindSafe(running)
+        .catch_unwind()
+        .map(|ended| on_exit(if ended.is_ok() { Exit::Stopped } else { Exit::Panicked }))
 }
 
 /// Runs a task that everything depends on: when it panics the process ends at once, because nothing in it could go on, and the
@@ -68,6 +69,19 @@ impl RestartBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_actor_takes_its_room_once() {
+        struct Large {
+            _much: [u64; 500],
+        }
+        impl Actor for Large {
+            type Context = Context<Self>;
+        }
+        let running = Context::new().into_future(Large { _much: [0; 500] });
+        let alone = size_of_val(&running);
+        assert!(size_of_val(&until_end(running, |_| ())) < alone + 64);
+    }
 
     #[test]
     fn the_sixth_restart_in_a_minute_is_refused_and_one_a_minute_never() {

@@ -70,6 +70,17 @@ pub fn static_headers(webhook: &Webhook, sender: &Sender) -> HeaderMap {
     headers
 }
 
+/// Whether [`static_headers`] says the same of both senders, whatever the webhook.
+#[must_use]
+pub fn tell_alike(one: &Sender, other: &Sender) -> bool {
+    fn told(sender: &Sender) -> impl PartialEq {
+        let whatsapp = sender.instance.whatsapp.as_ref();
+        let account = whatsapp.map(|known| (&*known.whatsapp_id, &*known.remote_jid));
+        (sender.business.id, &sender.instance.id, account)
+    }
+    told(one) == told(other)
+}
+
 const fn content_type(format: Format) -> &'static str {
     match format {
         Format::Cloudevents => "application/cloudevents+json; charset=utf-8",

@@ -18,7 +18,7 @@ mod sender;
 mod signature;
 mod standard;
 
-pub use headers::{check_custom_header, static_headers};
+pub use headers::{check_custom_header, static_headers, tell_alike};
 pub use inspect::{Inspected, inspect};
 pub use sender::Sender;
 pub use signature::{Signer, id_header};

@@ -21,14 +21,14 @@ const HEAD_BYTES: usize = 64;
 pub struct Signer {
     current: hmac::Key,
     /// Signs as well before this instant.
-    previous: Option<(hmac::Key, Timestamp)>,
+    previous: Option<Box<(hmac::Key, Timestamp)>>,
 }
 
 impl Signer {
     #[must_use]
     pub fn new(secrets: &Secrets) -> Self {
         let key = |secret: &Secret| hmac::Key::new(hmac::HMAC_SHA256, secret.key());
-        let previous = secrets.previous.as_ref().map(|(secret, until)| (key(secret), *until));
+        let previous = secrets.previous.as_ref().map(|(secret, until)| Box::new((key(secret), *until)));
         Self { current: key(&secrets.current), previous }
     }
 
@@ -47,8 +47,8 @@ impl Signer {
         let mut text = [b' '; 2 * SIGNATURE_BYTES + 1];
         write_signature(&mut text[..SIGNATURE_BYTES], &self.current, head, body);
         let used = match &self.previous {
-            Some((key, until)) if now < *until => {
-                write_signature(&mut text[SIGNATURE_BYTES + 1..], key, head, body);
+            Some(previous) if now < previous.1 => {
+                write_signature(&mut text[SIGNATURE_BYTES + 1..], &previous.0, head, body);
                 text.len()
             }
             _ => SIGNATURE_BYTES,

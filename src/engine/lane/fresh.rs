@@ -87,6 +87,10 @@ impl Fresh {
         self.behind || self.loading
     }
 
+    pub(super) fn let_go(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// Keeps a few entries without their events; the rest is read again.
     pub(super) fn rest(&mut self) {
         // A page on its way continues the queue as it was: it must not find a gap.

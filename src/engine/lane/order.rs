@@ -192,6 +192,12 @@ impl Keys {
         self.known.is_empty() && !self.wants_parked
     }
 
+    pub(super) fn let_go(&mut self) {
+        self.known.shrink_to_fit();
+        self.ready.shrink_to_fit();
+        self.to_load.shrink_to_fit();
+    }
+
     pub(super) fn drop_bodies(&mut self) {
         let queued = self.known.values_mut().flat_map(|key| key.queue.iter_mut());
         queued.chain(self.ready.iter_mut()).for_each(|waiting| waiting.carried = None);

@@ -27,7 +27,7 @@ use super::room::Room;
 use super::slot::Presence;
 use super::{HastenReply, WebhookStatus};
 use crate::domain::{EventId, Ordering, Webhook};
-use crate::format::{Sender, Signer};
+use crate::format::{self, Sender, Signer};
 use crate::policy::{Gate, GateConfig};
 use crate::store::{LaneCounts, Next, Settle};
 use crate::transport::{Endpoint, Target};
@@ -87,11 +87,9 @@ pub(super) struct WebhookActor {
     presence: Rc<Presence>,
     lane: Lane,
     signer: Rc<Signer>,
-    /// `None`: the URL is not one we may call; attempts fail with the reason.
-    endpoint: Result<Endpoint, String>,
-    /// The headers that `endpoint` sends with every attempt, and whom they tell of. A business's webhook has none:
-    /// each attempt tells its own instance.
-    headers: HeaderMap,
+    /// Made by the first attempt. An error: the URL is not one we may call; attempts fail with the reason.
+    endpoint: Option<Result<Endpoint, String>>,
+    /// Whom `endpoint` tells of with every attempt. A business's webhook has none: each attempt tells its own instance.
     sender: Option<Rc<Sender>>,
     /// `data` of the events in flight.
     flying_bytes: u64,
@@ -124,7 +122,6 @@ impl WebhookActor {
         let single_key = config.ordering == Ordering::Instance;
         let ordered = config.ordering != Ordering::None;
         let lane = Lane::new(room.core.config.bounds, counts, ordered, single_key);
-        let endpoint = endpoint(&room, &config, HeaderMap::new());
         Self {
             signer: Rc::new(Signer::new(&config.secrets)),
             health: Health::new(&config),
@@ -133,8 +130,7 @@ impl WebhookActor {
             gate,
             presence,
             lane,
-            endpoint,
-            headers: HeaderMap::new(),
+            endpoint: None,
             sender: None,
             flying_bytes: 0,
             holds: Holds::default(),
@@ -153,16 +149,25 @@ impl WebhookActor {
         }
         self.pump(ctx);
         self.carry_out_asks(ctx);
-        self.presence.set_idle(self.lane.is_idle());
+        let is_idle = self.lane.is_idle();
+        if is_idle {
+            self.lane.let_go();
+        }
+        self.presence.set_idle(is_idle);
         let now = self.room.core.clock.wall();
         let oldest_due = self.lane.oldest_due().filter(|due| *due <= now);
         self.presence.tell(self.holds.reason(), oldest_due, self.lane.oldest_retry());
     }
-}
 
-fn endpoint(room: &Room, webhook: &Webhook, headers: HeaderMap) -> Result<Endpoint, String> {
-    let target = Target::parse(&webhook.url, room.core.transport.targets())?;
-    Ok(room.core.transport.endpoint(&target, headers))
+    fn endpoint(&mut self) -> Result<Endpoint, String> {
+        let Self { room, config, sender, endpoint, .. } = self;
+        let make = || {
+            let target = Target::parse(&config.url, room.core.transport.targets())?;
+            let headers = sender.as_ref().map_or_else(HeaderMap::new, |sender| format::static_headers(config, sender));
+            Ok(room.core.transport.endpoint(&target, headers))
+        };
+        endpoint.get_or_insert_with(make).clone()
+    }
 }
 
 impl Actor for WebhookActor {
@@ -222,8 +227,7 @@ impl Handler<NewConfig> for WebhookActor {
         if config.url != self.config.url || config.headers != self.config.headers || config.format != self.config.format
         {
             self.sender = None;
-            self.endpoint = endpoint(&self.room, &config, HeaderMap::new());
-            self.headers.clear();
+            self.endpoint = None;
         }
         if self.config.disabled_reason.is_some() && config.disabled_reason.is_none() {
             // Switched on again: the days before do not count against it.
@@ -299,7 +303,7 @@ impl Handler<SweepConnections> for WebhookActor {
     type Result = ();
 
     fn handle(&mut self, _: SweepConnections, _: &mut Context<Self>) {
-        if let Ok(endpoint) = &self.endpoint {
+        if let Some(Ok(endpoint)) = &self.endpoint {
             endpoint.sweep();
         }
     }

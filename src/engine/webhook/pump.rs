@@ -118,7 +118,7 @@ impl WebhookActor {
             permit: Some(permit),
             config: Arc::clone(&self.config),
             signer: Rc::clone(&self.signer),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint(),
             sender,
             waited_for,
             started_at,
@@ -126,15 +126,14 @@ impl WebhookActor {
         });
     }
 
-    /// Whom an instance's webhook tells of, with an endpoint that does; `None` for a business's webhook.
+    /// Whom an instance's webhook tells of, its endpoint from here on too; `None` for a business's webhook.
     fn own_sender(&mut self) -> Option<Rc<Sender>> {
         let WebhookOwner::Instance(instance) = &self.config.owner else { return None };
         let sender = self.room.sender(instance)?;
         if !self.sender.as_ref().is_some_and(|known| Rc::ptr_eq(known, &sender)) {
-            let headers = format::static_headers(&self.config, &sender);
-            if headers != self.headers {
-                self.endpoint = super::endpoint(&self.room, &self.config, headers.clone());
-                self.headers = headers;
+            // Its connections go with the endpoint: it is made anew only when it would tell something else.
+            if !self.sender.as_ref().is_some_and(|known| format::tell_alike(known, &sender)) {
+                self.endpoint = None;
             }
             self.sender = Some(Rc::clone(&sender));
         }

@@ -39,11 +39,11 @@ impl Handler<Test> for WebhookActor {
 type Reply = oneshot::Sender<Result<TestReport, OperateError>>;
 
 impl WebhookActor {
-    fn test(&self, reply: Reply) -> Result<(), (Reply, OperateError)> {
+    fn test(&mut self, reply: Reply) -> Result<(), (Reply, OperateError)> {
         let refuse = |reply, problem: &str| Err((reply, OperateError::Refused(problem.into())));
-        let endpoint = match &self.endpoint {
-            Ok(endpoint) => endpoint.clone(),
-            Err(problem) => return refuse(reply, problem),
+        let endpoint = match self.endpoint() {
+            Ok(endpoint) => endpoint,
+            Err(problem) => return refuse(reply, &problem),
         };
         let Some(instance) = self.an_instance() else {
             return refuse(reply, "the business has no instance yet: there is nobody a test event could come from");
