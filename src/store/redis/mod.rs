@@ -36,6 +36,7 @@ mod rows;
 mod script;
 mod settle;
 mod shared;
+mod staged;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
