@@ -27,6 +27,7 @@ mod keys;
 mod link;
 pub mod membership;
 mod memory;
+mod messages;
 mod moving;
 mod operate;
 mod orphans;

@@ -3,20 +3,18 @@
 //! What belongs to one key lies together, as the command takes it: the script hands it on as it is. Which events it belongs to is told
 //! beside it, for the calls in which some are known already.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::answer::{all_bytes, event_id, fields, list, number, numbers};
 use super::counts::Counted;
 use super::keys::{self, lane_name};
+use super::messages::Messages;
 use super::rows::{Record, Standing, corrupt, encode_event, head, is_plain, member, message_row, score};
 use super::script::Call;
 use super::shared::Shared;
 use crate::domain::{EventId, LaneClass, LaneEntry, ShardId, WebhookIdBits};
 use crate::store::{Append, Appended, StoreError};
-
-/// Messages of one group: what a script can unpack is bounded.
-const MESSAGES_PER_GROUP: u64 = 1_024;
 
 /// Numbers, told as one argument.
 #[derive(Default)]
@@ -31,20 +29,20 @@ impl Numbers {
 
 /// Of some events: their numbers, and what is written for them.
 #[derive(Default)]
-struct Part {
-    count: u64,
+pub struct Part {
+    pub count: u64,
     events: Numbers,
-    written: Call,
+    pub written: Call,
 }
 
 impl Part {
-    fn of(&mut self, event: u64) -> &mut Call {
+    pub fn of(&mut self, event: u64) -> &mut Call {
         self.count += 1;
         self.events.push(event);
         &mut self.written
     }
 
-    fn head(&self, call: &mut Call) {
+    pub fn head(&self, call: &mut Call) {
         call.number(self.count).arg(self.events.0.as_bytes());
     }
 }
@@ -61,9 +59,7 @@ pub struct Staged {
     held: u64,
     holds: Numbers,
     max_early_ms: u64,
-    /// By day, and how often their message came before: a message is once in a group.
-    messages: BTreeMap<(usize, u64), Part>,
-    rounds: HashMap<(u64, Vec<u8>), usize, ahash::RandomState>,
+    messages: Messages,
 }
 
 impl Staged {
@@ -85,25 +81,14 @@ impl Staged {
         for message in &append.messages {
             let (day, field) = (keys::day(message.updated_at), keys::of_instance(&event.instance, &message.message_id));
             let row = message_row(message.state, message.updated_at, &message.number);
-            self.message(number, day, &field, &row);
+            self.message(number, day, field, row);
         }
         Ok(())
     }
 
     /// What is told of a message, by the event of that number; 0: by none.
-    pub fn message(&mut self, event: u64, day: u64, field: &[u8], row: &[u8]) {
-        let round = self.round(day, field);
-        self.messages.entry((round, day)).or_default().of(event).arg(field).arg(row);
-    }
-
-    /// The group of a message: one it is not in yet, and that has room.
-    fn round(&mut self, day: u64, field: &[u8]) -> usize {
-        let next = self.rounds.entry((day, field.to_vec())).or_insert(0);
-        while self.messages.get(&(*next, day)).is_some_and(|group| group.count >= MESSAGES_PER_GROUP) {
-            *next += 1;
-        }
-        *next += 1;
-        *next - 1
+    pub fn message(&mut self, event: u64, day: u64, field: Vec<u8>, row: Vec<u8>) {
+        self.messages.push(event, day, field, row);
     }
 
     /// Only entries: their event is kept in another shard.
@@ -155,6 +140,7 @@ impl Staged {
     }
 
     fn call(&mut self, shared: &Shared, shard: ShardId) -> Result<Call, StoreError> {
+        let groups = std::mem::take(&mut self.messages).groups(self.clients.count == 0);
         let (wake, fence) = (shared.config.many_nodes, shared.fence(shard));
         let mut call = Call::new(shared.keys.base(shard));
         call.arg(&shared.nonce).arg(&fence).arg(if wake { b"1" } else { b"0" });
@@ -162,7 +148,7 @@ impl Staged {
         call.number(self.max_early_ms).number(shared.doubts.generation()).number(self.events.len() as u64);
         call.number(self.body_bytes).number(self.held).arg(self.holds.0.as_bytes());
         call.number(self.clients.count).number(self.bodies.len() as u64);
-        call.number(self.lanes.len() as u64).number(self.messages.len() as u64);
+        call.number(self.lanes.len() as u64).number(groups.len() as u64);
         call.arg(self.clients.events.0.as_bytes()).extend(&self.clients.written);
         for (bucket, bodies) in &self.bodies {
             bodies.head(call.number(*bucket));
@@ -183,15 +169,15 @@ impl Staged {
                 entries.arg(&first_record(entry)?);
             }
         }
-        for ((_, day), messages) in &self.messages {
-            messages.head(call.number(*day));
+        for group in &groups {
+            group.head(&mut call);
         }
         for bodies in self.bodies.values() {
             call.extend(&bodies.written);
         }
         call.extend(&entries);
-        for messages in self.messages.values() {
-            call.extend(&messages.written);
+        for group in &groups {
+            group.body(&mut call);
         }
         Ok(call)
     }

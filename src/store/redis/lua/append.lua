@@ -8,10 +8,10 @@
 --   client ids: field, event and when it was accepted
 --   buckets: bucket, number of bodies, their events
 --   lanes: name, rising (1|0), number of entries, their events, number of history records (none or as many as entries)
---   groups: day, number of messages, their events; no message is twice in a group
+--   groups: day, number of messages, their events, whether each message is there once (1|0)
 --   bodies, bucket by bucket: id, blob
 --   entries, lane by lane, by event id: due, member; then the lane's records, each or ''
---   messages, group by group: field, row
+--   messages, group by group: field, row or rows
 -- Events are told by number, first is 1. Nearly always all are new and in order: then what lies in ARGV as a command wants it is
 -- handed on as it is, and nothing is done one by one.
 -- An append of an earlier generation than the process has announced here was given up by it: nothing is stored.
@@ -20,7 +20,7 @@ local base, ARGV, unpack = KEYS[1], ARGV, unpack
 local nonce, fence, wake, clock = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local events, bytes, held = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local clients, buckets, lanes, groups = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local BUCKET, LANE, GROUP = 3, 5, 3
+local BUCKET, LANE, GROUP = 3, 5, 4
 local DAY = 86400000
 local client_ids = 15 -- ahead of the first
 local bucket_headers = client_ids + 2 * clients
@@ -179,39 +179,58 @@ for l = 1, lanes do
 end
 if #moved_marks > 0 then redis.call('HSET', base .. 'm', unpack(moved_marks)) end
 
--- What was known of a message, and the new row in the place of the one of the same state.
-local function merged(old, row)
-  local kept, from = {}, 1
-  while from <= #old do
-    local ends = from + 7 + string.byte(old, from + 7)
-    if string.byte(old, from) ~= string.byte(row, 1) then kept[#kept + 1] = string.sub(old, from, ends) end
+-- Calls `each` with state and bytes of the rows of a message.
+local function each_row(rows, each)
+  local from = 1
+  while from <= #rows do
+    local ends = from + 7 + string.byte(rows, from + 7)
+    each(string.byte(rows, from), string.sub(rows, from, ends))
     from = ends + 1
   end
-  kept[#kept + 1] = row
+end
+
+-- What was known of a message, and the new rows in the place of those of the same states.
+local function merged(old, new)
+  local is_told, kept = {}, {}
+  each_row(new, function(state) is_told[state] = true end)
+  each_row(old, function(state, row)
+    if not is_told[state] then kept[#kept + 1] = row end
+  end)
+  kept[#kept + 1] = new
   return table.concat(kept)
 end
 
 for g = 1, groups do
   local header = group_headers + (g - 1) * GROUP
   local day, number = ARGV[header + 1], tonumber(ARGV[header + 2])
-  local key, fields, are_unheard_of = base .. 't:' .. day, {}, all_new
+  local key, fields, rows = base .. 't:' .. day, {}, nil
   for k = 1, number do fields[k] = ARGV[at + 2 * k - 1] end
   local found = redis.call('HMGET', key, unpack(fields))
-  for k = 1, number do
-    if found[k] then
-      are_unheard_of = false
-      break
+  if all_new and ARGV[header + 4] == '1' then
+    for k = 1, number do
+      if found[k] then
+        rows = rows or { unpack(ARGV, at + 1, at + 2 * number) }
+        rows[2 * k] = merged(found[k], ARGV[at + 2 * k])
+      end
     end
-  end
-  if are_unheard_of then
-    redis.call('HSET', key, unpack(ARGV, at + 1, at + 2 * number))
+    if rows then
+      redis.call('HSET', key, unpack(rows))
+    else
+      redis.call('HSET', key, unpack(ARGV, at + 1, at + 2 * number))
+    end
     redis.call('ZADD', base .. 'td', day, day)
   else
-    local rows = {}
+    local place = {}
+    rows = {}
     for k, i in ipairs(numbers(ARGV[header + 3])) do
       if not duplicate[i] then
-        rows[#rows + 1] = fields[k]
-        rows[#rows + 1] = merged(found[k] or '', ARGV[at + 2 * k])
+        local field, row = fields[k], ARGV[at + 2 * k]
+        if not place[field] then
+          place[field] = #rows + 2
+          rows[#rows + 1] = field
+          rows[#rows + 1] = found[k] or ''
+        end
+        rows[place[field]] = merged(rows[place[field]], row)
       end
     end
     if #rows > 0 then

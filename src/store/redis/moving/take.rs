@@ -155,7 +155,7 @@ async fn restore_messages(shared: &Shared, messages: &[MessageRecord]) -> Result
         let staged = by_shard.entry(ShardId::of_instance(&message.instance)).or_default();
         let field = keys::of_message(&message.instance, &message.id);
         for (state, at, number) in &message.states {
-            staged.message(0, keys::day(*at), &field, &message_row(*state, *at, number));
+            staged.message(0, keys::day(*at), field.clone(), message_row(*state, *at, number));
         }
     }
     let calls = by_shard.into_iter().map(|(shard, staged)| staged.send(shared, shard));
