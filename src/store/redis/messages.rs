@@ -1,6 +1,6 @@
 //! What a call tells of messages, by day. Events that were known already tell nothing, and only the script knows which these are.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::script::Call;
 use super::staged::Part;
@@ -47,8 +47,9 @@ impl Messages {
         for (day, told) in self.0 {
             let told = if all_new { merged(told) } else { told };
             for told in told.chunks(PER_GROUP) {
-                let fields: HashSet<_, ahash::RandomState> = told.iter().map(|told| &told.field).collect();
-                let mut group = Group { day, is_each_once: fields.len() == told.len(), messages: Part::default() };
+                let mut fields: HashSet<_, ahash::RandomState> = HashSet::default();
+                let is_each_once = all_new || told.iter().all(|told| fields.insert(&told.field));
+                let mut group = Group { day, is_each_once, messages: Part::default() };
                 for Told { event, field, row } in told {
                     group.messages.of(*event).arg(field).arg(row);
                 }
@@ -60,19 +61,40 @@ impl Messages {
 }
 
 /// Each message once, with the last row of each state.
-fn merged(told: Vec<Told>) -> Vec<Told> {
-    let mut rows: HashMap<Vec<u8>, (u64, Vec<Vec<u8>>), ahash::RandomState> = HashMap::default();
-    for Told { event, field, row } in told {
-        let (_, rows) = rows.entry(field).or_insert((event, Vec::new()));
-        rows.retain(|before| before.first() != row.first());
-        rows.push(row);
+fn merged(mut told: Vec<Told>) -> Vec<Told> {
+    // Keeps the order of those of one message.
+    told.sort_by(|one, other| one.field.cmp(&other.field));
+    told.dedup_by(|later, kept| {
+        let is_same = later.field == kept.field;
+        if is_same {
+            kept.row = replaced(&kept.row, std::mem::take(&mut later.row));
+        }
+        is_same
+    });
+    told
+}
+
+/// These rows, without the one of the state of `row`, and `row`.
+fn replaced(mut rows: &[u8], row: Vec<u8>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    while let Some((one, rest)) = rows.get(7).and_then(|length| rows.split_at_checked(8 + usize::from(*length))) {
+        if one[0] != row[0] {
+            kept.extend_from_slice(one);
+        }
+        rows = rest;
     }
-    rows.into_iter().map(|(field, (event, rows))| Told { event, field, row: rows.concat() }).collect()
+    if kept.is_empty() {
+        return row;
+    }
+    kept.extend_from_slice(&row);
+    kept
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::message_row;
     use super::*;
+    use crate::domain::{MessageState, Timestamp};
 
     fn told(event: u64, field: &[u8], row: &[u8]) -> Told {
         Told { event, field: field.to_vec(), row: row.to_vec() }
@@ -80,16 +102,23 @@ mod tests {
 
     #[test]
     fn of_each_state_the_last_row_stays() {
-        let merged = merged(vec![told(1, b"m", b"1a"), told(2, b"m", b"2b"), told(3, b"m", b"1c")]);
-        assert_eq!(merged.iter().map(|told| &told.row[..]).collect::<Vec<_>>(), [b"2b1c"]);
+        let row = |state, number: &str| message_row(state, Timestamp::from_millis(9), number);
+        let (read, played) = (MessageState::Read, MessageState::Played);
+        let all = [(read, "a"), (played, "b"), (read, ""), (read, "d")];
+        let told = (1..).zip(all).map(|(event, (state, number))| told(event, b"m", &row(state, number)));
+        let merged = merged(told.collect());
+        assert_eq!(
+            merged.iter().map(|told| told.row.clone()).collect::<Vec<_>>(),
+            [[row(played, "b"), row(read, "d")].concat()]
+        );
     }
 
     #[test]
     fn what_the_script_must_tell_apart_is_left_apart() {
         for (all_new, count, is_each_once) in [(true, 1, true), (false, 2, false)] {
             let mut messages = Messages::default();
-            messages.push(1, 7, b"m".to_vec(), b"1a".to_vec());
-            messages.push(2, 7, b"m".to_vec(), b"2b".to_vec());
+            messages.push(1, 7, b"m".to_vec(), b"1234567\0".to_vec());
+            messages.push(2, 7, b"m".to_vec(), b"2345678\0".to_vec());
             let groups = messages.groups(all_new);
             let told: Vec<_> = groups.iter().map(|group| (group.messages.count, group.is_each_once)).collect();
             assert_eq!(told, [(count, is_each_once)]);

@@ -40,7 +40,7 @@ async fn a_settlement_that_comes_again_among_others_is_passed_over() {
 
 fn telling(id: EventId, client_id: &str, states: &[(&str, MessageState)]) -> Append {
     let mut event = event(id);
-    event.client_id = Some(client_id.into()).filter(|client_id: &Box<str>| !client_id.is_empty());
+    event.client_id = (!client_id.is_empty()).then(|| client_id.into());
     let mut append = append(event, &[entry(webhook(1), id)]);
     append.messages.extend(states.iter().map(|(message, state)| MessageStatus {
         message_id: (*message).into(),
