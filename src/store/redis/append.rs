@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 
-use super::answer::{all_bytes, bytes, event_id, fields, list, number, numbers};
-use super::counts::Counted;
+use super::answer::{bytes, number};
 use super::keys::{self, lane_name};
-use super::rows::{Record, Standing, corrupt, decode_event, encode_event, head, is_plain, member, message_row, score};
+use super::rows::{decode_event, member, score};
 use super::script::Call;
 use super::shared::Shared;
-use crate::domain::{EventId, InstanceId, LaneClass, LaneEntry, ShardId, WebhookIdBits};
+use super::staged::Staged;
+use crate::domain::{EventId, InstanceId, LaneClass, LaneEntry, ShardId};
 use crate::store::{Append, Appended, StoreError};
 
 /// Events of one call: some milliseconds of Redis's only thread.
@@ -143,118 +143,6 @@ async fn repair(shared: &Shared, repeated: Vec<(ShardId, EventId, LaneEntry)>) -
         }
     }
     Ok(())
-}
-
-/// One call in the making.
-#[derive(Default)]
-struct Staged {
-    events: Vec<EventId>,
-    call: Call,
-    messages: Call,
-    message_count: u64,
-    lanes: BTreeMap<(WebhookIdBits, LaneClass), Vec<(usize, LaneEntry)>>,
-    client_bucket: Option<u64>,
-    max_early_ms: u64,
-}
-
-impl Staged {
-    fn event(&mut self, shard: ShardId, append: &Append) -> Result<(), StoreError> {
-        let event = &append.event;
-        let here = append.entries.iter().filter(|entry| ShardId::of_webhook(entry.webhook) == shard);
-        let held = self.enter(event.id, here);
-        self.call.arg(&event.id.to_be_bytes()).number(keys::event_bucket(event.id)).arg(&encode_event(append)?);
-        match &event.client_id {
-            None => self.call.arg(b""),
-            Some(client_id) => {
-                let bucket = keys::client_bucket(event.accepted_at);
-                self.client_bucket = self.client_bucket.max(Some(bucket));
-                self.call.arg(&keys::of_instance(&event.instance, client_id))
-            }
-        };
-        self.call.number(event.accepted_at.millis()).number(held);
-        for message in &append.messages {
-            self.messages.number(self.events.len() as u64).number(keys::day(message.updated_at));
-            self.messages.arg(&keys::of_instance(&event.instance, &message.message_id));
-            self.messages.arg(&message_row(message.state, message.updated_at, &message.number));
-            self.message_count += 1;
-        }
-        Ok(())
-    }
-
-    fn entries_only(&mut self, id: EventId, entries: &[LaneEntry]) {
-        let held = self.enter(id, entries.iter());
-        self.call.arg(&id.to_be_bytes()).arg(b"").arg(b"").arg(b"").number(0).number(held);
-    }
-
-    /// Answers the bytes the entries hold.
-    fn enter<'a>(&mut self, id: EventId, entries: impl Iterator<Item = &'a LaneEntry>) -> u64 {
-        self.events.push(id);
-        let mut held = 0;
-        for entry in entries {
-            held += u64::from(entry.data_bytes);
-            if is_plain(entry) {
-                self.max_early_ms = self.max_early_ms.max(early_ms(entry));
-            }
-            self.lanes.entry((entry.webhook, entry.class)).or_default().push((self.events.len(), *entry));
-        }
-        held
-    }
-
-    async fn send(mut self, shared: &Shared, shard: ShardId) -> Result<Vec<Appended>, StoreError> {
-        let (wake, fence) = (shared.config.many_nodes, shared.fence(shard));
-        let mut call = Call::new(shared.keys.base(shard));
-        call.arg(&shared.nonce).arg(&fence).arg(if wake { b"1" } else { b"0" });
-        call.arg(self.client_bucket.map(|bucket| bucket.to_string()).unwrap_or_default().as_bytes());
-        call.number(self.max_early_ms).number(self.events.len() as u64);
-        call.number(self.lanes.len() as u64).number(self.message_count).number(shared.doubts.generation());
-        call.extend(&self.call);
-        for ((webhook, class), entries) in &mut self.lanes {
-            entries.sort_unstable_by_key(|(_, entry)| entry.event);
-            let rising: &[u8] = if matches!(class, LaneClass::Live | LaneClass::Low) { b"1" } else { b"0" };
-            call.arg(&lane_name(*webhook, *class)).arg(rising).number(entries.len() as u64);
-        }
-        for (event, entry) in self.lanes.values().flatten() {
-            call.number(*event as u64).arg(score(entry).as_bytes()).arg(&member(entry)?).arg(&first_record(entry)?);
-        }
-        call.extend(&self.messages);
-
-        let told = shared.confirmed().call(&shared.scripts.append, &call).await?;
-        let [sequence, duplicates, late, lengths] = fields(told)?;
-        let counted = self.lanes.keys().map(|(webhook, class)| Counted::Waiting(*webhook, *class));
-        shared.counts.tell(number(&sequence)?, counted.zip(numbers(lengths)?));
-        let mut answers = vec![Appended::New; self.events.len()];
-        let mut place = |number: u64| {
-            let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
-            place.filter(|place| *place < answers.len()).ok_or_else(|| corrupt("an answer of Redis", &"no such event"))
-        };
-        let late = numbers(late)?.into_iter().map(&mut place).collect::<Result<Vec<_>, _>>()?;
-        let mut known = Vec::new();
-        for pair in list(duplicates)?.chunks_exact(2) {
-            let [first] = <[_; 1]>::try_from(all_bytes(redis::Value::Array(vec![pair[1].clone()]))?).expect("one item");
-            known.push((place(number(&pair[0])?)?, event_id(&first)?));
-        }
-        for place in late {
-            answers[place] = Appended::Late;
-        }
-        for (place, first) in known {
-            answers[place] = Appended::Duplicate(first);
-        }
-        Ok(answers)
-    }
-}
-
-/// By how much an entry is due before its event's id was made: more than 0 only after the clock has stepped back.
-pub fn early_ms(entry: &LaneEntry) -> u64 {
-    entry.event.timestamp().millis().saturating_sub(entry.due.millis())
-}
-
-/// An entry that does not wait for its first attempt needs a record to be found by lists.
-fn first_record(entry: &LaneEntry) -> Result<Vec<u8>, StoreError> {
-    if is_plain(entry) {
-        return Ok(Vec::new());
-    }
-    let head = head(entry.kind, entry.event.timestamp(), Standing::Waiting(entry.into()))?;
-    Ok(Record::bytes(entry.event, &head, &[]))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod keys;
 mod link;
 pub mod membership;
 mod memory;
+mod messages;
 mod moving;
 mod operate;
 mod orphans;
@@ -36,6 +37,7 @@ mod rows;
 mod script;
 mod settle;
 mod shared;
+mod staged;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

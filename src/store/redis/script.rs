@@ -86,6 +86,15 @@ impl Call {
         self.arg(number.to_string().as_bytes())
     }
 
+    /// The number of arguments.
+    pub const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     pub fn extend(&mut self, other: &Self) -> &mut Self {
         let before = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);

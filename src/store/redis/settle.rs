@@ -2,16 +2,17 @@
 //! [`ENTRIES_PER_CALL`], fenced: a deposed owner settles nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 
 use futures_util::future::join_all;
 
 use super::answer::{fields, number, numbers};
-use super::append::early_ms;
 use super::counts::Counted;
 use super::keys::lane_name;
-use super::rows::{Standing, attempt, dead_member, head, is_plain, member, score};
+use super::rows::{Record, Standing, attempt, dead_member, head, is_plain, member, score};
 use super::script::Call;
 use super::shared::Shared;
+use super::staged::early_ms;
 use crate::domain::{LaneClass, LaneEntry, ShardId, WebhookIdBits};
 use crate::store::{Next, Settle, StoreError};
 
@@ -57,8 +58,53 @@ pub async fn settle(shared: &Shared, batch: Vec<Settle>, fencing: Fencing) -> Re
     }
 }
 
-/// Group: round, webhook, class. A delivery is once in a round; rounds follow each other, so the order within a delivery is kept.
-type Groups = BTreeMap<(usize, WebhookIdBits, LaneClass), (u64, Call)>;
+/// What leaves one lane in one round. A delivery is once in a round; rounds follow each other, so the order within a delivery is kept.
+#[derive(Default)]
+struct Group {
+    /// Delivered at once: members and records, what the script must know of all of them, and of each.
+    members: Call,
+    records: Call,
+    record_bytes: u64,
+    held: u64,
+    scores: String,
+    holds: String,
+    /// Everything else, and how many that are.
+    others: Call,
+    other_count: u64,
+}
+
+impl Group {
+    fn stage(&mut self, settle: &Settle) -> Result<(), StoreError> {
+        let Settle { entry, next: Next::Delivered, at, .. } = settle else { return self.stage_other(settle) };
+        if !is_plain(entry) {
+            return self.stage_other(settle);
+        }
+        let space = if self.members.is_empty() { "" } else { " " };
+        let told = "a string takes what it is told";
+        write!(self.scores, "{space}{}", score(entry)).expect(told);
+        write!(self.holds, "{space}{}", entry.data_bytes).expect(told);
+        let record = Record::bytes(entry.event, &head(entry.kind, *at, Standing::Delivered)?, &attempt(settle)?);
+        self.record_bytes += record.len() as u64;
+        self.held += u64::from(entry.data_bytes);
+        self.members.arg(&member(entry)?);
+        self.records.arg(&record);
+        Ok(())
+    }
+
+    fn stage_other(&mut self, settle: &Settle) -> Result<(), StoreError> {
+        self.other_count += 1;
+        stage(&mut self.others, settle)
+    }
+
+    fn head(&self, call: &mut Call) {
+        call.number(self.members.len() as u64).arg(self.scores.as_bytes()).number(self.record_bytes).number(self.held);
+        call.arg(self.holds.as_bytes()).number(self.other_count);
+    }
+
+    fn body(&self, call: &mut Call) {
+        call.extend(&self.members).extend(&self.records).extend(&self.others);
+    }
+}
 
 async fn settle_in(shared: &Shared, shard: ShardId, settles: &[Settle], fencing: Fencing) -> Result<(), StoreError> {
     let fence = if fencing == Fencing::Checked { shared.fence(shard) } else { Vec::new() };
@@ -66,15 +112,13 @@ async fn settle_in(shared: &Shared, shard: ShardId, settles: &[Settle], fencing:
         // Never this node's: an empty fence would let everything pass.
         return Err(StoreError::Fenced { shards: shard.bit() });
     }
-    let mut groups = Groups::new();
+    let mut groups: BTreeMap<(usize, WebhookIdBits, LaneClass), Group> = BTreeMap::new();
     let mut rounds = HashMap::new();
     let mut counted = BTreeSet::new();
     for settle in settles {
         let LaneEntry { webhook, event, class, .. } = settle.entry;
         let round = rounds.entry((webhook, event)).and_modify(|round| *round += 1).or_insert(0_usize);
-        let (number, call) = groups.entry((*round, webhook, class)).or_default();
-        *number += 1;
-        stage(call, settle)?;
+        groups.entry((*round, webhook, class)).or_default().stage(settle)?;
         counted.insert(Counted::Waiting(webhook, class));
         match settle.next {
             Next::Move(moved) => drop(counted.insert(Counted::Waiting(webhook, moved.class))),
@@ -84,14 +128,14 @@ async fn settle_in(shared: &Shared, shard: ShardId, settles: &[Settle], fencing:
     }
     let mut call = Call::new(shared.keys.base(shard));
     call.arg(&fence).number(groups.len() as u64).number(counted.len() as u64);
-    for ((_, webhook, class), (number, _)) in &groups {
-        call.arg(&lane_name(*webhook, *class)).number(*number);
+    for ((_, webhook, class), group) in &groups {
+        group.head(call.arg(&lane_name(*webhook, *class)));
     }
     for counted in &counted {
         call.arg(&counted.key());
     }
-    for (_, entries) in groups.values() {
-        call.extend(entries);
+    for group in groups.values() {
+        group.body(&mut call);
     }
     let [sequence, lengths] = fields(shared.link.call(&shared.scripts.settle, &call).await?)?;
     shared.counts.tell(number(&sequence)?, counted.into_iter().zip(numbers(lengths)?));

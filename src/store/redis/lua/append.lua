@@ -3,21 +3,33 @@
 --
 -- KEYS[1]: what all keys of the shard begin with.
 -- ARGV: nonce of the process, its fence or '', wake others (1|0), bucket of client ids or '', greatest earliness in ms,
---   numbers of events, lanes, messages, generation of the process's appends; then
---   events: id, bucket ('' when the body is kept elsewhere), blob, client id or '', accepted at, bytes its entries hold
---   lanes: name, rising (1|0), number of entries
---   entries, lane by lane, by event id: number of the event, due, member, history record or ''
---   messages: number of the event, day, field, row
+--   generation of the process's appends, number of events, bytes of their bodies, bytes their entries hold, these one by one;
+--   numbers of client ids, buckets, lanes, groups of messages; events with a client id; then
+--   client ids: field, event and when it was accepted
+--   buckets: bucket, number of bodies, their events
+--   lanes: name, rising (1|0), number of entries, their events, number of history records (none or as many as entries)
+--   groups: day, number of messages, their events, whether each message is there once (1|0)
+--   bodies, bucket by bucket: id, blob
+--   entries, lane by lane, by event id: due, member; then the lane's records, each or ''
+--   messages, group by group: field, row or rows
+-- Events are told by number, first is 1. Nearly always all are new and in order: then what lies in ARGV as a command wants it is
+-- handed on as it is, and nothing is done one by one.
 -- An append of an earlier generation than the process has announced here was given up by it: nothing is stored.
 -- Answers: sequence, duplicates (number, first id ...), late events (number ...), length of each lane.
-local base = KEYS[1]
+local base, ARGV, unpack = KEYS[1], ARGV, unpack
 local nonce, fence, wake, clock = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local events, lanes, messages = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local EVENTS, EVENT, LANE, ENTRY, MESSAGE = 9, 6, 3, 4, 4
+local events, bytes, held = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local clients, buckets, lanes, groups = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local BUCKET, LANE, GROUP = 3, 5, 4
 local DAY = 86400000
+local client_ids = 15 -- ahead of the first
+local bucket_headers = client_ids + 2 * clients
+local lane_headers = bucket_headers + BUCKET * buckets
+local group_headers = lane_headers + LANE * lanes
+local at = group_headers + GROUP * groups
 
 local announced = redis.call('GET', base .. 'g:' .. nonce)
-if announced and tonumber(ARGV[9]) < tonumber(announced) then return redis.error_reply('OUTDATED this append was given up') end
+if announced and tonumber(ARGV[6]) < tonumber(announced) then return redis.error_reply('OUTDATED this append was given up') end
 
 local function greater(a, b)
   local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', a)
@@ -33,36 +45,36 @@ local function millis(id)
   return high * 4294967296 + low
 end
 
+local function numbers(told)
+  local list = {}
+  for number in string.gmatch(told, '%d+') do list[#list + 1] = tonumber(number) end
+  return list
+end
+
 local duplicate, duplicates = {}, {}
-if clock ~= '' then
-  local bucket, fields, where = tonumber(clock), {}, {}
-  for i = 1, events do
-    local client = ARGV[EVENTS + (i - 1) * EVENT + 4]
-    if client ~= '' then
-      fields[#fields + 1] = client
-      where[#where + 1] = i
-    end
-  end
+if clients > 0 then
+  local bucket, fields = tonumber(clock), {}
+  for k = 1, clients do fields[k] = ARGV[client_ids + 2 * k - 1] end
   -- Buckets of 12 hours: three hold the last 24.
   local known = {}
   for back = 2, 0, -1 do
     local found = redis.call('HMGET', base .. 'c:' .. (bucket - back), unpack(fields))
-    for k = 1, #fields do
+    for k = 1, clients do
       if found[k] then known[fields[k]] = found[k] end
     end
   end
   local fresh = {}
-  for k, field in ipairs(fields) do
-    local at = EVENTS + (where[k] - 1) * EVENT
+  for k, i in ipairs(numbers(ARGV[15])) do
+    local field, value = fields[k], ARGV[client_ids + 2 * k]
     local first = known[field]
-    if first and tonumber(ARGV[at + 5]) - tonumber(string.sub(first, 17)) < DAY then
-      duplicate[where[k]] = true
-      duplicates[#duplicates + 1] = where[k]
+    if first and tonumber(string.sub(value, 17)) - tonumber(string.sub(first, 17)) < DAY then
+      duplicate[i] = true
+      duplicates[#duplicates + 1] = i
       duplicates[#duplicates + 1] = string.sub(first, 1, 16)
     else
-      known[field] = ARGV[at + 1] .. ARGV[at + 5]
+      known[field] = value
       fresh[#fresh + 1] = field
-      fresh[#fresh + 1] = known[field]
+      fresh[#fresh + 1] = value
     end
   end
   if #fresh > 0 then
@@ -71,74 +83,88 @@ if clock ~= '' then
     redis.call('PEXPIRE', key, DAY + DAY / 2)
   end
 end
-
-local bytes, held = 0, 0
-local buckets, bodies = {}, {}
-for i = 1, events do
-  if not duplicate[i] then
-    local at = EVENTS + (i - 1) * EVENT
-    local bucket = ARGV[at + 2]
-    if bucket ~= '' then
-      local pairs_of = bodies[bucket]
-      if not pairs_of then
-        pairs_of = {}
-        bodies[bucket] = pairs_of
-        buckets[#buckets + 1] = bucket
-      end
-      pairs_of[#pairs_of + 1] = ARGV[at + 1]
-      pairs_of[#pairs_of + 1] = ARGV[at + 3]
-      bytes = bytes + 16 + #ARGV[at + 3]
-    end
-    held = held + tonumber(ARGV[at + 6])
+local all_new = #duplicates == 0
+if not all_new then
+  for i, holds in ipairs(numbers(ARGV[10])) do
+    if duplicate[i] then held = held - holds end
   end
 end
-for _, bucket in ipairs(buckets) do
-  redis.call('HSET', base .. 'e:' .. bucket, unpack(bodies[bucket]))
-  redis.call('ZADD', base .. 'b', bucket, bucket)
+
+for b = 1, buckets do
+  local header = bucket_headers + (b - 1) * BUCKET
+  local bucket, number = ARGV[header + 1], tonumber(ARGV[header + 2])
+  local key = base .. 'e:' .. bucket
+  if all_new then
+    redis.call('HSET', key, unpack(ARGV, at + 1, at + 2 * number))
+    redis.call('ZADD', base .. 'b', bucket, bucket)
+  else
+    local bodies = {}
+    for k, i in ipairs(numbers(ARGV[header + 3])) do
+      local id, blob = ARGV[at + 2 * k - 1], ARGV[at + 2 * k]
+      if duplicate[i] then
+        bytes = bytes - 16 - #blob
+      else
+        bodies[#bodies + 1] = id
+        bodies[#bodies + 1] = blob
+      end
+    end
+    if #bodies > 0 then
+      redis.call('HSET', key, unpack(bodies))
+      redis.call('ZADD', base .. 'b', bucket, bucket)
+    end
+  end
+  at = at + 2 * number
 end
 
-local headers = EVENTS + events * EVENT
-local at = headers + lanes * LANE
+-- What was appended last, by whom: a place must sort after it, or its lane's owner could have read past it.
+-- Answers whether another process was the last, and the earliest that entries may be due when that is not free.
+local function behind(mark, id)
+  if not mark or mark == '' then return false, nil end
+  local reached, made = tonumber(string.sub(mark, 25)), millis(id)
+  local newer, floor = greater(id, string.sub(mark, 9, 24)), nil
+  if made < reached or (made == reached and not newer) then floor = newer and reached or reached + 1 end
+  return string.sub(mark, 1, 8) ~= nonce, floor
+end
+
 local names, marks, moved_marks, is_late, woken = {}, {}, {}, {}, {}
-for l = 1, lanes do names[l] = ARGV[headers + (l - 1) * LANE + 1] end
+for l = 1, lanes do names[l] = ARGV[lane_headers + (l - 1) * LANE + 1] end
 if lanes > 0 then marks = redis.call('HMGET', base .. 'm', unpack(names)) end
 for l = 1, lanes do
-  local rising = ARGV[headers + (l - 1) * LANE + 2] == '1'
-  local adds, records, last, floor, late = {}, {}, nil, nil, false
-  for _ = 1, tonumber(ARGV[headers + (l - 1) * LANE + 3]) do
-    local i, due = tonumber(ARGV[at + 1]), ARGV[at + 2]
-    if not duplicate[i] then
-      local id = ARGV[EVENTS + (i - 1) * EVENT + 1]
-      local mark = marks[l]
-      if rising and not last and mark and mark ~= '' then
-        -- What was appended last, by whom: a place must sort after it, or its lane's owner could have read past it.
-        late = string.sub(mark, 1, 8) ~= nonce
-        local reached, made = tonumber(string.sub(mark, 25)), millis(id)
-        local newer = greater(id, string.sub(mark, 9, 24))
-        if made < reached or (made == reached and not newer) then
-          floor = newer and reached or reached + 1
+  local header = lane_headers + (l - 1) * LANE
+  local rising, number, records = ARGV[header + 2] == '1', tonumber(ARGV[header + 3]), tonumber(ARGV[header + 5])
+  local key, webhook, last, late, floor = base .. 'l:' .. names[l], string.sub(names[l], 1, 16), nil, false, nil
+  if all_new and rising then late, floor = behind(marks[l], string.sub(ARGV[at + 2], 1, 16)) end
+  if all_new and records == 0 and not late and not floor then
+    last = string.sub(ARGV[at + 2 * number], 1, 16)
+    redis.call('ZADD', key, unpack(ARGV, at + 1, at + 2 * number))
+  else
+    local adds, history = {}, {}
+    for k, i in ipairs(numbers(ARGV[header + 4])) do
+      if not duplicate[i] then
+        local due, member = ARGV[at + 2 * k - 1], ARGV[at + 2 * k]
+        local id = string.sub(member, 1, 16)
+        if rising and not last then late, floor = behind(marks[l], id) end
+        if floor and tonumber(due) < floor then
+          due = string.format('%.0f', floor)
+          late = true
         end
+        last = id
+        adds[#adds + 1] = due
+        adds[#adds + 1] = member
+        local record = records > 0 and ARGV[at + 2 * number + k] or ''
+        if record ~= '' then
+          history[#history + 1] = '0'
+          history[#history + 1] = record
+          bytes = bytes + #record
+        end
+        if late then is_late[i] = true end
       end
-      if floor and tonumber(due) < floor then
-        due = string.format('%.0f', floor)
-        late = true
-      end
-      last = id
-      adds[#adds + 1] = due
-      adds[#adds + 1] = ARGV[at + 3]
-      if ARGV[at + 4] ~= '' then
-        records[#records + 1] = '0'
-        records[#records + 1] = ARGV[at + 4]
-        bytes = bytes + #ARGV[at + 4]
-      end
-      if late then is_late[i] = true end
     end
-    at = at + ENTRY
+    if last then redis.call('ZADD', key, unpack(adds)) end
+    if #history > 0 then redis.call('ZADD', base .. 'h:' .. webhook, unpack(history)) end
   end
+  at = at + 2 * number + records
   if last then
-    local webhook = string.sub(names[l], 1, 16)
-    redis.call('ZADD', base .. 'l:' .. names[l], unpack(adds))
-    if #records > 0 then redis.call('ZADD', base .. 'h:' .. webhook, unpack(records)) end
     if rising then
       local reached = millis(last)
       if floor and floor > reached then reached = floor end
@@ -153,47 +179,66 @@ for l = 1, lanes do
 end
 if #moved_marks > 0 then redis.call('HSET', base .. 'm', unpack(moved_marks)) end
 
-if messages > 0 then
-  local days, fields_of, told = {}, {}, {}
-  for _ = 1, messages do
-    if not duplicate[tonumber(ARGV[at + 1])] then
-      local day, field = ARGV[at + 2], ARGV[at + 3]
-      if not fields_of[day] then
-        fields_of[day] = {}
-        days[#days + 1] = day
+-- Calls `each` with state and bytes of the rows of a message.
+local function each_row(rows, each)
+  local from = 1
+  while from <= #rows do
+    local ends = from + 7 + string.byte(rows, from + 7)
+    each(string.byte(rows, from), string.sub(rows, from, ends))
+    from = ends + 1
+  end
+end
+
+-- What was known of a message, and the new rows in the place of those of the same states.
+local function merged(old, new)
+  local is_told, kept = {}, {}
+  each_row(new, function(state) is_told[state] = true end)
+  each_row(old, function(state, row)
+    if not is_told[state] then kept[#kept + 1] = row end
+  end)
+  kept[#kept + 1] = new
+  return table.concat(kept)
+end
+
+for g = 1, groups do
+  local header = group_headers + (g - 1) * GROUP
+  local day, number = ARGV[header + 1], tonumber(ARGV[header + 2])
+  local key, fields, rows = base .. 't:' .. day, {}, nil
+  for k = 1, number do fields[k] = ARGV[at + 2 * k - 1] end
+  local found = redis.call('HMGET', key, unpack(fields))
+  if all_new and ARGV[header + 4] == '1' then
+    for k = 1, number do
+      if found[k] then
+        rows = rows or { unpack(ARGV, at + 1, at + 2 * number) }
+        rows[2 * k] = merged(found[k], ARGV[at + 2 * k])
       end
-      table.insert(fields_of[day], field)
-      told[#told + 1] = { day, field, ARGV[at + 4] }
     end
-    at = at + MESSAGE
-  end
-  local rows = {}
-  for _, day in ipairs(days) do
-    local found = redis.call('HMGET', base .. 't:' .. day, unpack(fields_of[day]))
-    for k, field in ipairs(fields_of[day]) do rows[day .. '/' .. field] = found[k] or '' end
-  end
-  local sets = {}
-  for _, one in ipairs(told) do
-    local key, row = one[1] .. '/' .. one[2], one[3]
-    local kept, from = {}, 1
-    local old = rows[key]
-    while from <= #old do
-      local ends = from + 7 + string.byte(old, from + 7)
-      if string.byte(old, from) ~= string.byte(row, 1) then kept[#kept + 1] = string.sub(old, from, ends) end
-      from = ends + 1
+    if rows then
+      redis.call('HSET', key, unpack(rows))
+    else
+      redis.call('HSET', key, unpack(ARGV, at + 1, at + 2 * number))
     end
-    kept[#kept + 1] = row
-    rows[key] = table.concat(kept)
-  end
-  for _, day in ipairs(days) do
-    sets = {}
-    for _, field in ipairs(fields_of[day]) do
-      sets[#sets + 1] = field
-      sets[#sets + 1] = rows[day .. '/' .. field]
-    end
-    redis.call('HSET', base .. 't:' .. day, unpack(sets))
     redis.call('ZADD', base .. 'td', day, day)
+  else
+    local place = {}
+    rows = {}
+    for k, i in ipairs(numbers(ARGV[header + 3])) do
+      if not duplicate[i] then
+        local field, row = fields[k], ARGV[at + 2 * k]
+        if not place[field] then
+          place[field] = #rows + 2
+          rows[#rows + 1] = field
+          rows[#rows + 1] = found[k] or ''
+        end
+        rows[place[field]] = merged(rows[place[field]], row)
+      end
+    end
+    if #rows > 0 then
+      redis.call('HSET', key, unpack(rows))
+      redis.call('ZADD', base .. 'td', day, day)
+    end
   end
+  at = at + 2 * number
 end
 
 if ARGV[5] ~= '0' then

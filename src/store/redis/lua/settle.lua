@@ -2,13 +2,17 @@
 --
 -- KEYS[1]: what all keys of the shard begin with.
 -- ARGV: fence or '' (not checked), number of groups, number of keys to count; then
---   groups: name of the lane the entries leave, number of entries; a delivery is at most once in a group
+--   groups: name of the lane the entries leave; of those that were delivered at once their number, scores, bytes of their records,
+--     bytes they held, these one by one; number of other entries. A delivery is at most once in a group
 --   keys to count, without the shard's beginning
---   entries: member, score, event, head of the history record, attempt or '', bytes it held and holds no more, flags; flags are
---     a: there may be a record to add to; r: no record stays; d: a dead letter, then its time and its member of the index;
+--   group by group: members of what was delivered at once, its records, other entries
+--   other entries: member, score, event, head of the history record, attempt or '', bytes it held and holds no more, flags; flags
+--     are a: there may be a record to add to; r: no record stays; d: a dead letter, then its time and its member of the index;
 --     m: it moves, then the lane's name, score, member, and earliness in ms
+-- Delivered at once: it had no record and has one now, nothing else. Most are, so they go a way on which nothing is done one by one;
+-- what lies in ARGV as a command wants it is not copied.
 -- Answers: sequence, number of each counted key.
-local base = KEYS[1]
+local base, ARGV, unpack = KEYS[1], ARGV, unpack
 if ARGV[1] ~= '' and redis.call('GET', base .. 'owner') ~= ARGV[1] then
   return redis.error_reply('FENCED another node owns the shard')
 end
@@ -25,53 +29,85 @@ local function in_place(key, class, member, score)
   end
 end
 
+local HEADER = 7
 local groups, counted = tonumber(ARGV[2]), tonumber(ARGV[3])
-local at = 3 + groups * 2 + counted
+local at = 3 + groups * HEADER + counted
 local bytes, held, early = 0, 0, 0
-for g = 1, groups do
-  local lane, number = ARGV[3 + g * 2 - 1], tonumber(ARGV[3 + g * 2])
-  local webhook, key = string.sub(lane, 1, 16), base .. 'l:' .. lane
-  local entries, members = {}, {}
-  for k = 1, number do
-    local entry = { at = at }
-    entries[k], members[k] = entry, ARGV[at + 1]
-    local flags = ARGV[at + 7]
-    at = at + 7
-    if string.find(flags, 'd', 1, true) then
-      entry.dead = at
-      at = at + 2
-    end
-    if string.find(flags, 'm', 1, true) then
-      entry.move = at
-      at = at + 4
-    end
-    entry.adds = string.find(flags, 'a', 1, true)
-    entry.clears = string.find(flags, 'r', 1, true)
+
+-- Whether all stand where they are expected.
+local function are_in_place(key, first, last, expected)
+  local scores = redis.call('ZMSCORE', key, unpack(ARGV, first, last))
+  for k = 1, last - first + 1 do
+    if not scores[k] then return false end
   end
+  return table.concat(scores, ' ') == expected
+end
+
+local scored = {}
+local function deliver(key, history, first, number)
+  redis.call('ZREM', key, unpack(ARGV, first, first + number - 1))
+  local records = first + number - 1
+  for k = 1, number do
+    scored[2 * k - 1] = '0'
+    scored[2 * k] = ARGV[records + k]
+  end
+  redis.call('ZADD', history, unpack(scored, 1, 2 * number))
+end
+
+-- What was delivered at once, as other entries are told: some of it is not where it was, as after a settlement that was repeated.
+local function delivered_one_by_one(entries, first, number, scores, holds)
+  local score, hold = string.gmatch(scores, '%d+'), string.gmatch(holds, '%d+')
+  for k = 0, number - 1 do
+    local member = ARGV[first + k]
+    entries[#entries + 1] =
+      { member = member, score = score(), event = string.sub(member, 1, 16), record = ARGV[first + number + k], held = hold() }
+  end
+end
+
+local function other(from)
+  local flags = ARGV[from + 7]
+  local entry = { member = ARGV[from + 1], score = ARGV[from + 2], event = ARGV[from + 3], held = ARGV[from + 6] }
+  entry.head, entry.attempt = ARGV[from + 4], ARGV[from + 5]
+  from = from + 7
+  if string.find(flags, 'd', 1, true) then
+    entry.dead = from
+    from = from + 2
+  end
+  if string.find(flags, 'm', 1, true) then
+    entry.move = from
+    from = from + 4
+  end
+  entry.adds = string.find(flags, 'a', 1, true)
+  entry.clears = string.find(flags, 'r', 1, true)
+  return entry, from
+end
+
+local function settle(key, class, webhook, entries)
+  local members, history = {}, base .. 'h:' .. webhook
+  for k, entry in ipairs(entries) do members[k] = entry.member end
   local scores = redis.call('ZMSCORE', key, unpack(members))
   local leaving, records, gone, died, indexed, moves = {}, {}, {}, {}, {}, {}
   for k, entry in ipairs(entries) do
-    local from = entry.at
-    local found = scores[k] and scores[k] == ARGV[from + 2] and members[k]
-    found = found or in_place(key, string.sub(lane, 17), members[k], ARGV[from + 2])
+    local found = scores[k] and scores[k] == entry.score and entry.member
+    found = found or in_place(key, class, entry.member, entry.score)
     if found then
       leaving[#leaving + 1] = found
-      local event, before = ARGV[from + 3], ''
+      local event, before = entry.event, ''
       if entry.adds or entry.clears then
-        local found = redis.call('ZRANGEBYLEX', base .. 'h:' .. webhook, '[' .. event, '[' .. event .. '\255', 'LIMIT', 0, 1)
-        if found[1] then
-          gone[#gone + 1] = found[1]
-          bytes = bytes - #found[1]
-          before = string.sub(found[1], 19 + string.byte(found[1], 18))
+        local known = redis.call('ZRANGEBYLEX', history, '[' .. event, '[' .. event .. '\255', 'LIMIT', 0, 1)[1]
+        if known then
+          gone[#gone + 1] = known
+          bytes = bytes - #known
+          before = string.sub(known, 19 + string.byte(known, 18))
         end
       end
       if not entry.clears then
-        local record = event .. ARGV[from + 4] .. before .. ARGV[from + 5]
+        local record = entry.record or event .. entry.head .. before .. entry.attempt
         records[#records + 1] = '0'
         records[#records + 1] = record
         bytes = bytes + #record
       end
-      held = held + tonumber(ARGV[from + 6])
+      held = held + tonumber(entry.held)
       if entry.dead then
         died[#died + 1] = '0'
         died[#died + 1] = event
@@ -90,22 +126,40 @@ for g = 1, groups do
       end
     end
   end
-  if #leaving > 0 then
-    redis.call('ZREM', key, unpack(leaving))
-    if #gone > 0 then redis.call('ZREM', base .. 'h:' .. webhook, unpack(gone)) end
-    if #records > 0 then redis.call('ZADD', base .. 'h:' .. webhook, unpack(records)) end
-    if #died > 0 then
-      redis.call('ZADD', base .. 'd:' .. webhook, unpack(died))
-      redis.call('ZADD', base .. 'x', unpack(indexed))
-    end
-    for _, name in ipairs(moves) do redis.call('ZADD', base .. 'l:' .. name, unpack(moves[name])) end
+  if #leaving == 0 then return end
+  redis.call('ZREM', key, unpack(leaving))
+  if #gone > 0 then redis.call('ZREM', history, unpack(gone)) end
+  if #records > 0 then redis.call('ZADD', history, unpack(records)) end
+  if #died > 0 then
+    redis.call('ZADD', base .. 'd:' .. webhook, unpack(died))
+    redis.call('ZADD', base .. 'x', unpack(indexed))
   end
+  for _, name in ipairs(moves) do redis.call('ZADD', base .. 'l:' .. name, unpack(moves[name])) end
 end
-if early > 0 and tonumber(redis.call('HGET', base .. 's', 'early') or '0') < early then
-  redis.call('HSET', base .. 's', 'early', early)
+
+for g = 1, groups do
+  local header = 3 + (g - 1) * HEADER
+  local lane, delivered, expected = ARGV[header + 1], tonumber(ARGV[header + 2]), ARGV[header + 3]
+  local webhook, key, entries = string.sub(lane, 1, 16), base .. 'l:' .. lane, {}
+  if delivered > 0 then
+    local first = at + 1
+    if are_in_place(key, first, at + delivered, expected) then
+      deliver(key, base .. 'h:' .. webhook, first, delivered)
+      bytes = bytes + tonumber(ARGV[header + 4])
+      held = held + tonumber(ARGV[header + 5])
+    else
+      delivered_one_by_one(entries, first, delivered, expected, ARGV[header + 6])
+    end
+    at = at + 2 * delivered
+  end
+  for _ = 1, tonumber(ARGV[header + 7]) do
+    entries[#entries + 1], at = other(at)
+  end
+  if #entries > 0 then settle(key, string.sub(lane, 17), webhook, entries) end
 end
+if early > 0 and tonumber(redis.call('HGET', base .. 's', 'early') or '0') < early then redis.call('HSET', base .. 's', 'early', early) end
 if bytes ~= 0 then redis.call('HINCRBY', base .. 's', 'bytes', bytes) end
 if held ~= 0 then redis.call('HINCRBY', base .. 's', 'held', -held) end
-local lengths = {}
-for c = 1, counted do lengths[c] = redis.call('ZCARD', base .. ARGV[3 + groups * 2 + c]) end
+local lengths, first = {}, 3 + groups * HEADER
+for c = 1, counted do lengths[c] = redis.call('ZCARD', base .. ARGV[first + c]) end
 return { redis.call('HINCRBY', base .. 's', 'seq', 1), lengths }

@@ -7,13 +7,13 @@ use futures_util::future::try_join_all;
 use redis::cmd;
 
 use super::super::answer::number;
-use super::super::append::early_ms;
 use super::super::keys::{self, lane_name};
 use super::super::rows::{
     Record as Row, Standing, attempt_bytes, dead_member, encode_event, head, is_plain, member, message_row, score,
 };
 use super::super::script::Call;
 use super::super::shared::Shared;
+use super::super::staged::{Staged, early_ms};
 use crate::domain::{EventId, LaneClass, ShardId, WebhookIdBits};
 use crate::store::moving::{DeliveryRecord, EventRecord, MessageRecord, Record};
 use crate::store::{Append, StoreError};
@@ -150,20 +150,14 @@ impl Part {
 
 /// As if an append had told them.
 async fn restore_messages(shared: &Shared, messages: &[MessageRecord]) -> Result<(), StoreError> {
-    let mut by_shard: BTreeMap<ShardId, (u64, Call)> = BTreeMap::new();
+    let mut by_shard: BTreeMap<ShardId, Staged> = BTreeMap::new();
     for message in messages {
-        let (count, call) = by_shard.entry(ShardId::of_instance(&message.instance)).or_default();
+        let staged = by_shard.entry(ShardId::of_instance(&message.instance)).or_default();
+        let field = keys::of_message(&message.instance, &message.id);
         for (state, at, number) in &message.states {
-            *count += 1;
-            call.number(0).number(keys::day(*at)).arg(&keys::of_message(&message.instance, &message.id));
-            call.arg(&message_row(*state, *at, number));
+            staged.message(0, keys::day(*at), field.clone(), message_row(*state, *at, number));
         }
     }
-    let calls = by_shard.into_iter().map(|(shard, (count, messages))| async move {
-        let mut call = Call::new(shared.keys.base(shard));
-        call.arg(&shared.nonce).arg(b"").arg(b"0").arg(b"");
-        call.number(0).number(0).number(0).number(count).number(shared.doubts.generation()).extend(&messages);
-        shared.confirmed().call(&shared.scripts.append, &call).await.map(drop)
-    });
+    let calls = by_shard.into_iter().map(|(shard, staged)| staged.send(shared, shard));
     try_join_all(calls).await.map(drop)
 }

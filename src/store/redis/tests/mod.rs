@@ -1,5 +1,6 @@
 //! The contract on a real Redis, and what only a store shared by several nodes can do wrong.
 
+mod batches;
 mod many;
 mod model;
 mod moving;
