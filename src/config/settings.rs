@@ -112,7 +112,7 @@ pub static SETTINGS: &[Setting] = &[
     }),
     plain("max_response_ms", "5000", "Longest that reading a receiver's answer may take.", |c, v| put(&mut c.max_response_time, millis(v, 1..=600_000))),
     plain("keep_alive_s", "60", "Idle connections to receivers are closed after so many seconds.", |c, v| put(&mut c.keep_alive, seconds(v, 1..=3_600))),
-    plain("max_idle_connections", "4096", "Idle connections to all receivers together; each takes some 26 KiB. Beyond it the oldest are closed.", |c, v| {
+    plain("max_idle_connections", "16384", "Idle connections to all receivers together; each takes some 2 KiB, with TLS 12. Beyond it the oldest are closed.", |c, v| {
         put(&mut c.max_idle_connections, number(v, 1..=1_000_000).map(|count| count as usize))
     }),
     plain("store.wait_replicas", "0", "Replicas of Redis that must have an event before it is accepted (`WAIT`); with fewer, ingest answers 503.", |c, v| {

@@ -12,6 +12,7 @@
 
 mod bounds;
 mod fresh;
+mod latest;
 mod order;
 mod retry;
 mod turns;
@@ -22,6 +23,7 @@ use ahash::AHashMap;
 
 pub use self::bounds::LaneBounds;
 use self::fresh::Fresh;
+use self::latest::Latest;
 use self::order::Keys;
 use self::retry::Retries;
 use self::turns::{Part, Turns};
@@ -67,9 +69,6 @@ pub enum Peek {
     Nothing,
 }
 
-/// Latest-wins keys remembered; one more forgets them all, which only means that an older state is sent as well.
-const MAX_LATEST: usize = 4_096;
-
 /// See the module.
 #[derive(Debug)]
 pub struct Lane {
@@ -80,8 +79,7 @@ pub struct Lane {
     live: Fresh,
     low: Fresh,
     keys: Keys,
-    /// The newest event of each latest-wins key.
-    latest: AHashMap<u64, EventId>,
+    latest: Latest,
     /// As the store holds them now: parking may move an entry while it is in flight.
     in_flight: AHashMap<EventId, LaneEntry>,
     turns: Turns,
@@ -103,7 +101,7 @@ impl Lane {
             live: Fresh::new(LaneClass::Live, live),
             low: Fresh::new(LaneClass::Low, low),
             keys: Keys::new(ordered && parked),
-            latest: AHashMap::new(),
+            latest: Latest::default(),
             in_flight: AHashMap::new(),
             turns: Turns::default(),
             resting: false,
@@ -125,7 +123,7 @@ impl Lane {
 
     /// An entry has been made durable and is handed on in memory.
     pub fn offer(&mut self, waiting: Waiting) {
-        self.note_latest(&waiting.entry);
+        self.latest.note(&waiting.entry);
         match waiting.entry.class {
             LaneClass::Live => self.live.offer(waiting, self.bounds.waiting),
             LaneClass::Low => self.low.offer(waiting, self.bounds.waiting),
@@ -200,7 +198,7 @@ impl Lane {
     /// A page asked for with [`Ask::Load`] has come, `limit` being [`LaneBounds::page`].
     pub fn loaded(&mut self, class: LaneClass, order_key: u64, mut page: Vec<Waiting>) {
         for waiting in &page {
-            self.note_latest(&waiting.entry);
+            self.latest.note(&waiting.entry);
         }
         let full = page.len() >= self.bounds.page;
         let reached = page.last().map(Waiting::place);
@@ -324,32 +322,17 @@ impl Lane {
         }
     }
 
-    fn note_latest(&mut self, entry: &LaneEntry) {
-        if entry.coalesce_key == 0 {
-            return;
-        }
-        if self.latest.len() >= MAX_LATEST && !self.latest.contains_key(&entry.coalesce_key) {
-            self.latest.clear();
-        }
-        let newest = self.latest.entry(entry.coalesce_key).or_insert(entry.event);
-        *newest = (*newest).max(entry.event);
-    }
-
-    fn superseded_by(&self, entry: &LaneEntry) -> Option<EventId> {
-        let newest = *self.latest.get(&entry.coalesce_key)?;
-        (entry.coalesce_key != 0 && newest > entry.event && !by_hand(entry)).then_some(newest)
-    }
-
     /// Clears the fronts of all parts of what must not start: superseded entries end, entries of blocked keys step aside.
     fn settle_fronts(&mut self) {
-        while let Some((entry, by)) = self.retries.first().and_then(|w| Some((w.entry, self.superseded_by(&w.entry)?)))
+        while let Some((entry, by)) =
+            self.retries.first().and_then(|w| Some((w.entry, self.latest.supersedes(&w.entry)?)))
         {
             self.retries.pop();
             self.release(&entry);
             self.asks.push(Ask::Supersede { entry, by });
         }
         while let Some((entry, by)) =
-            self.keys.first_ready().and_then(|w| Some((w.entry, self.superseded_by(&w.entry)?)))
+            self.keys.first_ready().and_then(|w| Some((w.entry, self.latest.supersedes(&w.entry)?)))
         {
             self.keys.pop_ready();
             self.release(&entry);
@@ -364,7 +347,7 @@ impl Lane {
         loop {
             let part = if class == LaneClass::Live { &self.live } else { &self.low };
             let Some(entry) = part.first().map(|waiting| waiting.entry) else { return };
-            let superseded = self.superseded_by(&entry);
+            let superseded = self.latest.supersedes(&entry);
             let steps_aside = !self.single_key && self.keys.is_blocked(entry.order_key);
             if superseded.is_none() && !steps_aside {
                 return;
