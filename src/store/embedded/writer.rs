@@ -83,7 +83,7 @@ impl Writer {
         let unavailable = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(unavailable)?;
         let writer = Self {
-            _freeing: Freeing::start(Arc::clone(&shared), shared.tables_path()),
+            _freeing: Freeing::start(Arc::clone(&shared)),
             unlooked_bytes: 0,
             shared,
             requests,

@@ -4,57 +4,25 @@
 //! that tells its disk at once of what is free (`discard`, as many cloud disks are mounted) the room of such a file is given back in
 //! one go of some 80 ms, and *every* sync waits meanwhile: commits too.
 //!
-//! So a thread holds the library's files open. A file that is removed then has no name any more but keeps its room, and the thread
-//! shortens it step by step. Only a file that has no name left at all is ever shortened: nobody can open it any more, and a copy made
-//! of hard links keeps it whole. When the process ends, however it ends, the system closes the files and gives back what is left.
+//! So the library's files are held open. A file that is removed then has no name any more but keeps its room, and is shortened step by
+//! step. Only a file that has no name left at all is ever shortened: nobody can open it any more, and a copy made of hard links keeps
+//! it whole. When the process ends, however it ends, the system closes the files and gives back what is left.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{DirEntry, File};
 use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::shared::Shared;
-
 const MIB: u64 = 1024 * 1024;
 
-/// One step, and the pause after it: 125 MiB a second at most. A sync that meets a step waits for some 2 ms.
+/// A sync that meets a step waits for some 2 ms.
 const STEP_BYTES: u64 = MIB;
-const STEP_EVERY: Duration = Duration::from_millis(8);
-/// Between two looks for new and removed files: while there are commits, and otherwise. A file that comes and goes in between is not
-/// noticed: it goes at once, as all would without this.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-const IDLE_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Of the file descriptors this process may have: a quarter is kept from receivers for the store and callers.
 const SHARE_OF_DESCRIPTORS: u64 = 8;
-/// With tables and bodies of 32 MiB and more, a store of more than 128 GiB.
+/// With tables and bodies of 16 MiB and more, a store of more than 64 GiB.
 const MAX_HELD: usize = 4_096;
-
-/// The thread, until this is dropped.
-#[derive(Debug)]
-pub struct Freeing(#[expect(dead_code, reason = "its drop ends the thread")] Sender<()>);
-
-impl Freeing {
-    /// `folder` is the library's. Does without where it cannot be done.
-    pub fn start(shared: Arc<Shared>, folder: PathBuf) -> Option<Self> {
-        if !keeps_removed_files_apart(&folder) {
-            tracing::debug!("the store's removed files go at once: another file system");
-            return None;
-        }
-        let allowed = getrlimit(Resource::Nofile).current.map_or(u64::MAX, |limit| limit / SHARE_OF_DESCRIPTORS);
-        let held = Held::new(folder, usize::try_from(allowed).map_or(MAX_HELD, |allowed| allowed.min(MAX_HELD)));
-        let (end, ended) = channel();
-        let spawned =
-            std::thread::Builder::new().name("store-freeing".into()).spawn(move || run(&shared, held, &ended));
-        spawned.inspect_err(|error| tracing::debug!(%error, "the store's removed files go at once")).ok()?;
-        Some(Self(end))
-    }
-}
 
 /// Whether a file that is removed while it is open simply has no name any more. Over a network it may get a strange one instead,
 /// which the library would not understand.
@@ -72,30 +40,8 @@ fn keeps_removed_files_apart(_: &Path) -> bool {
     false
 }
 
-fn run(shared: &Shared, mut held: Held, ended: &Receiver<()>) {
-    let (mut looked_at, mut commits) = (Instant::now(), 0);
-    held.look();
-    loop {
-        let pause = if held.removed.is_empty() { LOOK_EVERY } else { STEP_EVERY };
-        if ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
-            return;
-        }
-        let is_busy = shared.figures.commits.load(Relaxed) != commits;
-        if looked_at.elapsed() >= if is_busy { LOOK_EVERY } else { IDLE_LOOK_EVERY } {
-            (looked_at, commits) = (Instant::now(), shared.figures.commits.load(Relaxed));
-            held.look();
-        }
-        held.step();
-        // Room that is needed now is worth more than an even pace.
-        if shared.figures.disk_free_bytes.load(Relaxed) < shared.config.reserve_bytes.saturating_mul(2) {
-            held.removed.clear();
-        }
-        shared.figures.freeing_bytes.store(held.removed.iter().map(|(_, bytes)| bytes).sum(), Relaxed);
-    }
-}
-
 /// The library's files.
-struct Held {
+pub struct HeldFiles {
     folder: PathBuf,
     max: usize,
     /// By inode, which stays taken as long as the file is open.
@@ -104,13 +50,33 @@ struct Held {
     removed: VecDeque<(File, u64)>,
 }
 
-impl Held {
+impl HeldFiles {
+    /// Of the library's folder; `None` where it cannot be done.
+    pub fn of(folder: PathBuf) -> Option<Self> {
+        if !keeps_removed_files_apart(&folder) {
+            tracing::debug!("the store's removed files go at once: another file system");
+            return None;
+        }
+        let allowed = getrlimit(Resource::Nofile).current.map_or(u64::MAX, |limit| limit / SHARE_OF_DESCRIPTORS);
+        Some(Self::new(folder, usize::try_from(allowed).map_or(MAX_HELD, |allowed| allowed.min(MAX_HELD))))
+    }
+
     fn new(folder: PathBuf, max: usize) -> Self {
         Self { folder, max, files: HashMap::new(), removed: VecDeque::new() }
     }
 
+    /// What is left of removed files.
+    pub fn removed_bytes(&self) -> u64 {
+        self.removed.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Gives all of it back at once.
+    pub fn let_go(&mut self) {
+        self.removed.clear();
+    }
+
     /// Takes hold of new files, and of their room when they have been removed.
-    fn look(&mut self) {
+    pub fn look(&mut self) {
         let is_gone = |file: &File| file.metadata().map_or(true, |now| now.nlink() == 0);
         for (_, file) in self.files.extract_if(|_, file| is_gone(file)) {
             let bytes = file.metadata().map_or(0, |now| now.len());
@@ -133,7 +99,7 @@ impl Held {
     }
 
     /// Gives back a little of the oldest removed file.
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         let Some((file, bytes)) = self.removed.front_mut() else { return };
         *bytes = bytes.saturating_sub(STEP_BYTES);
         // Looked at again, for what would be lost is a user's: a file with a name is never shortened.
@@ -166,14 +132,14 @@ mod tests {
         (folder, paths)
     }
 
-    fn lengths(held: &Held) -> Vec<u64> {
+    fn lengths(held: &HeldFiles) -> Vec<u64> {
         held.removed.iter().map(|(file, _)| file.metadata().unwrap().len() / MIB).collect()
     }
 
     #[test]
     fn a_removed_file_is_given_back_step_by_step() {
         let (folder, paths) = folder_with(&["0.jnl", "keyspaces/1/tables/4", "keyspaces/1/blobs/2"]);
-        let mut held = Held::new(folder.path().to_owned(), 8);
+        let mut held = HeldFiles::new(folder.path().to_owned(), 8);
         held.look();
         assert_eq!(held.files.len(), 3);
         std::fs::remove_file(&paths[0]).unwrap();
@@ -193,7 +159,7 @@ mod tests {
     #[test]
     fn a_file_with_another_name_is_never_shortened() {
         let (folder, paths) = folder_with(&["0.jnl"]);
-        let mut held = Held::new(folder.path().to_owned(), 8);
+        let mut held = HeldFiles::new(folder.path().to_owned(), 8);
         held.look();
         // A copy made of hard links, and the library removes its name.
         let kept = folder.path().join("kept");
@@ -214,12 +180,12 @@ mod tests {
     #[test]
     fn beyond_the_bound_only_logs_are_held() {
         let (folder, _paths) = folder_with(&["0.jnl", "1.jnl", "keyspaces/1/tables/4", "keyspaces/2/tables/4"]);
-        let mut held = Held::new(folder.path().to_owned(), 2);
+        let mut held = HeldFiles::new(folder.path().to_owned(), 2);
         held.look();
         held.look();
         assert_eq!(held.files.len(), 2);
         let (later, _paths) = folder_with(&["keyspaces/1/tables/4", "keyspaces/2/tables/4"]);
-        let mut held = Held::new(later.path().to_owned(), 1);
+        let mut held = HeldFiles::new(later.path().to_owned(), 1);
         held.look();
         std::fs::write(later.path().join("7.jnl"), [0]).unwrap();
         held.look();
