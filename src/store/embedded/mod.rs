@@ -3,9 +3,8 @@
 //! - All writes go through one thread that commits in groups: `writer`, with `append`, `settle`, `operate`, `retention`.
 //! - Reads go to the tables directly: `read`, `deliveries`; long ones on a blocking thread.
 //! - Counts live in memory and are rebuilt at open: `counts`, `recover`.
-//! - What is on disk: `tables`, `keys`, `rows`, `expiry`.
-//!
-//! - Entries of the last moment are in memory only: `recent`.
+//! - What is on disk: `tables`, `keys`, `rows`, `expiry`; what goes from it: `freeing`.
+//! - Entries of the last moment are in memory only: `recent`, found again by the floor: `marks`.
 //!
 //! So a delivery that succeeds at once costs one history row, and its share of the event's.
 
@@ -14,8 +13,10 @@ mod counts;
 mod deliveries;
 mod expiry;
 mod fault;
+mod freeing;
 mod keys;
 mod lock;
+mod marks;
 mod moving;
 mod operate;
 mod read;
@@ -111,7 +112,7 @@ impl EmbeddedStore {
         let (shared, found) = Shared::open(config)?;
         let shared = Arc::new(shared);
         let (requests, queue) = mpsc::channel(QUEUE);
-        Writer::start(shared.clone(), queue, lock, found.history_bytes)?;
+        Writer::start(shared.clone(), queue, lock, found.marks)?;
         Ok(Self { shared, requests, recovery: found.report })
     }
 
@@ -286,7 +287,7 @@ impl Store for EmbeddedStore {
         StoreStats {
             unfinished,
             dead,
-            disk_bytes: figures.disk_bytes.load(Relaxed),
+            disk_bytes: figures.disk_bytes.load(Relaxed) + figures.freeing_bytes.load(Relaxed),
             disk_free_bytes: figures.disk_free_bytes.load(Relaxed),
             commits: figures.commits.load(Relaxed),
             fsyncs: figures.fsyncs.load(Relaxed),

@@ -6,9 +6,9 @@ use std::time::Instant;
 use super::counts::{Change, Totals};
 use super::fault::corrupt;
 use super::keys;
+use super::marks::Marks;
 use super::recent::Recent;
 use super::rows::{DeadRow, decode, decode_event, decode_lane};
-use super::stage::{FLOOR, HISTORY_BYTES};
 use super::tables::Tables;
 use crate::domain::EventId;
 use crate::store::{RecoveryReport, StoreError};
@@ -25,7 +25,7 @@ const CLOSED_MARK: &[u8] = b"closed";
 pub struct Found {
     pub totals: Totals,
     pub recent: Recent,
-    pub history_bytes: u64,
+    pub marks: Marks,
     pub report: RecoveryReport,
 }
 
@@ -36,13 +36,8 @@ pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
     let mut totals = count(tables)?;
     let newest = tables.events.last_key_value().map(fjall::Guard::key).transpose()?;
     let last_event = newest.and_then(|key| Some(EventId::from_be_bytes((*key).try_into().ok()?)));
-    let history_bytes = match tables.meta.get(HISTORY_BYTES)? {
-        Some(value) => u64::from_be_bytes(
-            (*value).try_into().map_err(|_| corrupt("the size of the history", &"it is not 8 bytes long"))?,
-        ),
-        None => 0,
-    };
-    let recent = find_recent(tables, last_event)?;
+    let marks = Marks::read(tables)?;
+    let recent = find_recent(tables, marks.floor, last_event)?;
     for entry in recent.entries() {
         totals.apply(Change::Enter(*entry));
     }
@@ -61,7 +56,7 @@ pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
         took: began.elapsed(),
         last_event,
     };
-    Ok(Found { totals, recent, history_bytes, report })
+    Ok(Found { totals, recent, marks, report })
 }
 
 /// Answers whether the store is new.
@@ -89,12 +84,10 @@ fn check_format(tables: &Tables) -> Result<bool, StoreError> {
 }
 
 /// Entries of events from the floor on that have neither a row nor history: they were in memory only.
-fn find_recent(tables: &Tables, last_event: Option<EventId>) -> Result<Recent, StoreError> {
-    let Some(value) = tables.meta.get(FLOOR)? else {
+fn find_recent(tables: &Tables, floor: Option<EventId>, last_event: Option<EventId>) -> Result<Recent, StoreError> {
+    let Some(floor) = floor else {
         return Ok(Recent::from(last_event.map_or(EventId::MIN, EventId::next)));
     };
-    let raw = (*value).try_into().map_err(|_| corrupt("the floor", &"it is not 16 bytes long"))?;
-    let floor = EventId::from_be_bytes(raw);
     let mut recent = Recent::from(floor);
     for guard in tables.events.range(keys::event(floor)..) {
         let (key, value) = guard.into_inner()?;

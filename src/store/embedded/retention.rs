@@ -12,6 +12,7 @@ use super::counts::{Change, Counts};
 use super::deliveries::{first_place, history_of};
 use super::fault::corrupt;
 use super::keys::{self, Key};
+use super::marks::Marks;
 use super::rows::{DeadRow, decode, decode_event};
 use super::stage::Stage;
 use super::tables::{Expiries, Table};
@@ -56,8 +57,7 @@ pub struct Pass<'a> {
     pub retention: Retention,
     pub counts: &'a Counts,
     pub expiries: &'a Expiries,
-    /// The size of events and history before this step.
-    pub history_bytes: u64,
+    pub marks: &'a Marks,
 }
 
 impl Pass<'_> {
@@ -88,7 +88,6 @@ impl Pass<'_> {
     ) -> Result<(), StoreError> {
         let bound = self.now.before(self.retention.dead);
         let dead = &stage.tables().dead;
-        let floor = stage.recent().floor();
         let mut looked_at = 0;
         for guard in snapshot.range::<Key, _>(dead, (walk.start(), std::ops::Bound::Unbounded)).take(DEAD_PER_STEP) {
             let (key, value) = guard.into_inner()?;
@@ -100,7 +99,7 @@ impl Pass<'_> {
                 stage.remove(Table::Dead, key.clone());
                 stage.change(Change::Undied { webhook, data_bytes: row.data_bytes });
                 remove_history(stage, snapshot, webhook, event)?;
-                if event >= floor {
+                if self.marks.floor.is_none_or(|floor| event >= floor) {
                     stage.spill_all_to(event);
                 }
                 step.dead += 1;
@@ -121,7 +120,8 @@ impl Pass<'_> {
         step: &mut RetentionStep,
     ) -> Result<(), StoreError> {
         let held_bytes = self.counts.totals(|totals| totals.held_bytes);
-        let mut excess = self.history_bytes.saturating_sub(held_bytes).saturating_sub(self.retention.history_max_bytes);
+        let mut excess =
+            self.marks.history_bytes.saturating_sub(held_bytes).saturating_sub(self.retention.history_max_bytes);
         let expired_before = EventId::first_at(self.now.before(self.retention.history));
         let events = &stage.tables().events;
         let left = (walk.start(), std::ops::Bound::Unbounded);

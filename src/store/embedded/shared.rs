@@ -34,6 +34,8 @@ pub struct Shared {
 pub struct Figures {
     pub disk_bytes: AtomicU64,
     pub disk_free_bytes: AtomicU64,
+    /// Of removed files, on its way back (see `freeing`).
+    pub freeing_bytes: AtomicU64,
     pub commits: AtomicU64,
     pub fsyncs: AtomicU64,
     pub written_bytes: AtomicU64,
@@ -66,7 +68,7 @@ impl Shared {
         Ok(found)
     }
 
-    fn tables_path(&self) -> PathBuf {
+    pub fn tables_path(&self) -> PathBuf {
         self.config.path.join("store")
     }
 

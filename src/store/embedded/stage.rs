@@ -9,16 +9,12 @@ use serde::Serialize;
 
 use super::counts::Change;
 use super::keys::{self, Key};
+use super::marks::Marks;
 use super::recent::Recent;
 use super::rows::{HistoryRow, LaneRow, decode, encode};
 use super::tables::{Table, Tables};
 use crate::domain::{EventId, LaneEntry, WebhookIdBits};
 use crate::store::StoreError;
-
-/// Where the size of events and history is kept: written with each commit, so that it is right after any crash.
-pub const HISTORY_BYTES: &[u8] = b"history-bytes";
-/// Where the floor of [`Recent`] is kept, likewise.
-pub const FLOOR: &[u8] = b"floor";
 
 pub struct Stage<'t> {
     tables: &'t Tables,
@@ -177,13 +173,14 @@ impl<'t> Stage<'t> {
     }
 
     /// Makes all of it true at once, as durable as `mode`; answers what it changes in the counts.
-    /// `history_bytes` is the size of events and history before, and after when this succeeds.
-    pub fn commit(mut self, mode: PersistMode, history_bytes: &mut u64) -> Result<Vec<Change>, StoreError> {
+    /// `marks` are those before, and after when this succeeds.
+    pub fn commit(mut self, mode: PersistMode, marks: &mut Marks) -> Result<Vec<Change>, StoreError> {
         if self.writes.is_empty() && self.spills_all.is_none() {
             return Ok(self.changes);
         }
         let floor = self.spill()?;
-        let grown = history_bytes.saturating_add_signed(self.grown_bytes);
+        let writes_marks = self.spills_all.is_some() || marks.are_due();
+        let marks_after = marks.after(self.grown_bytes, writes_marks.then_some(floor));
         let writes = std::mem::take(&mut self.writes);
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), writes.len() + 2).durability(Some(mode));
@@ -193,12 +190,9 @@ impl<'t> Stage<'t> {
                 None => batch.remove(self.tables.of(table), key.as_slice()),
             }
         }
-        batch.insert(&self.tables.meta, FLOOR, floor.to_be_bytes());
-        if grown != *history_bytes {
-            batch.insert(&self.tables.meta, HISTORY_BYTES, grown.to_be_bytes());
-        }
+        marks_after.write(marks, self.tables, &mut batch);
         batch.commit()?;
-        *history_bytes = grown;
+        *marks = marks_after;
         let mut recent = self.recent.write();
         self.left.iter().for_each(|entry| recent.leave(entry));
         self.fresh.iter().for_each(|entry| recent.enter(*entry));

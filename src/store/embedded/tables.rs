@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fjall::compaction::Leveled;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
@@ -80,10 +81,13 @@ impl Tables {
         // What is not yet in files takes about twice its size in memory, and there may be some of each table on its way to a file.
         // Bodies are written once and removed from the old end: kept apart, compaction does not copy them about.
         let bodies = || sized(8).with_kv_separation(Some(KvSeparationOptions::default().file_target_size(32 * MIB)));
+        // A table is synced while writers wait, when compaction has made it. And the first level holds four tables' worth, with
+        // which each new file is merged.
+        let history = || sized(8).compaction_strategy(Arc::new(Leveled::default().with_table_target_size(16 * MIB)));
         Ok(Self {
             events: db.keyspace("events", bodies)?,
             lanes: db.keyspace("lanes", || sized(4))?,
-            history: db.keyspace("history", || sized(8))?,
+            history: db.keyspace("history", history)?,
             dead: db.keyspace("dead", || sized(2))?,
             client_ids: db.keyspace("client_ids", || sized(4))?,
             messages: db.keyspace("messages", || sized(4))?,
@@ -102,6 +106,11 @@ impl Tables {
         while is_behind() && began.elapsed() < BUFFERS_WAIT {
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    pub const fn all(&self) -> [&Keyspace; 8] {
+        let Self { events, lanes, history, dead, client_ids, messages, directory, meta, .. } = self;
+        [events, lanes, history, dead, client_ids, messages, directory, meta]
     }
 
     pub const fn of(&self, table: Table) -> &Keyspace {

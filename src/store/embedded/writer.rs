@@ -15,8 +15,10 @@ use tokio::sync::mpsc;
 
 use super::append::append;
 use super::counts::Change;
+use super::freeing::Freeing;
 use super::keys::Key;
 use super::lock::FolderLock;
+use super::marks::Marks;
 use super::moving::restore;
 use super::operate::{cancel_lane, change_directory, requeue};
 use super::recover::mark_closed;
@@ -32,6 +34,8 @@ use crate::store::{Durability, StoreError};
 /// Settlements not yet synced wait this long at most: what a loss of power can make happen again.
 const SYNC_AFTER: Duration = Duration::from_millis(100);
 const MEASURE_DISK_EVERY: Duration = Duration::from_secs(1);
+/// A look at how far files are behind waits for those that are being written; buffers are several times as large.
+const LOOK_EVERY_BYTES: u64 = 1024 * 1024;
 /// Between two attempts to open the tables again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// One commit takes no more than this, give or take one request.
@@ -53,7 +57,10 @@ pub struct Writer {
     /// Only to wait for a request or a deadline.
     clock: Runtime,
     lock: FolderLock,
-    history_bytes: u64,
+    _freeing: Option<Freeing>,
+    /// Written since the last look at how far files are behind.
+    unlooked_bytes: u64,
+    marks: Marks,
     walks: Walks,
     /// How far the lane being cancelled is empty; forgotten when something enters it.
     cancelled: Option<(WebhookId, Key)>,
@@ -71,16 +78,18 @@ impl Writer {
         shared: Arc<Shared>,
         requests: mpsc::Receiver<Op>,
         lock: FolderLock,
-        history_bytes: u64,
+        marks: Marks,
     ) -> Result<(), StoreError> {
         let unavailable = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(unavailable)?;
         let writer = Self {
+            _freeing: Freeing::start(Arc::clone(&shared)),
+            unlooked_bytes: 0,
             shared,
             requests,
             clock,
             lock,
-            history_bytes,
+            marks,
             walks: Walks::default(),
             cancelled: None,
             unsynced_since: None,
@@ -143,7 +152,10 @@ impl Writer {
                     return None;
                 }
             };
-            tables.wait_for_files();
+            if self.unlooked_bytes >= LOOK_EVERY_BYTES {
+                self.unlooked_bytes = 0;
+                tables.wait_for_files();
+            }
             let shared = Arc::clone(&self.shared);
             let mut commit = Commit::new(&tables, &shared.recent);
             while let Some(op) = rest.next_if(|op| !matches!(op, Op::Close(_)) && commit.has_room_for(op)) {
@@ -233,7 +245,7 @@ impl Writer {
                     retention,
                     counts: &self.shared.counts,
                     expiries: &self.shared.expiries,
-                    history_bytes: self.history_bytes,
+                    marks: &self.marks,
                 };
                 let step = pass.step(&mut commit.stage, &mut self.walks);
                 commit.take(step, answer);
@@ -281,8 +293,7 @@ impl Writer {
     fn commit(&mut self, stage: Stage<'_>, syncs: bool) -> Result<(), StoreError> {
         let tables = stage.tables();
         let (is_empty, written_bytes, began) = (stage.is_empty(), stage.written_bytes(), Instant::now());
-        let changes =
-            stage.commit(if syncs { PersistMode::SyncData } else { PersistMode::Buffer }, &mut self.history_bytes)?;
+        let changes = stage.commit(if syncs { PersistMode::SyncData } else { PersistMode::Buffer }, &mut self.marks)?;
         if is_empty && syncs && self.unsynced_since.is_some() {
             tables.db.persist(PersistMode::SyncData)?;
         }
@@ -298,6 +309,7 @@ impl Writer {
         self.shared.counts.apply(&changes);
         self.shared.figures.commits.fetch_add(u64::from(!is_empty), Relaxed);
         self.shared.figures.written_bytes.fetch_add(written_bytes, Relaxed);
+        self.unlooked_bytes += written_bytes;
         if syncs {
             self.shared.figures.fsyncs.fetch_add(1, Relaxed);
             self.unsynced_since = None;
@@ -309,7 +321,12 @@ impl Writer {
 
     fn sync_late(&mut self) {
         self.unsynced_since = None;
-        let synced = self.shared.tables().and_then(|tables| Ok(tables.db.persist(PersistMode::SyncData)?));
+        let floor = self.shared.recent.read().floor();
+        let synced = self.shared.tables().and_then(|tables| {
+            // Once more after the last commit of a busy time.
+            self.marks.settle(&tables, floor)?;
+            Ok(tables.db.persist(PersistMode::SyncData)?)
+        });
         match synced {
             Ok(()) => drop(self.shared.figures.fsyncs.fetch_add(1, Relaxed)),
             Err(error) => {
@@ -341,7 +358,7 @@ impl Writer {
                 tracing::warn!(unfinished = found.report.unfinished, took = ?found.report.took, "the store is open again");
                 self.shared.counts.replace(std::mem::take(&mut found.totals));
                 *self.shared.recent.write() = std::mem::take(&mut found.recent);
-                self.history_bytes = found.history_bytes;
+                self.marks = found.marks;
                 self.walks = Walks::default();
                 self.cancelled = None;
                 self.reopen_failed = None;
@@ -354,10 +371,13 @@ impl Writer {
     }
 
     /// Syncs, marks the end as clean, lets go of the folder, then tells.
-    fn end(self, answer: Option<Answer<()>>) {
+    fn end(mut self, answer: Option<Answer<()>>) {
         self.shared.is_closed.store(true, Relaxed);
         let marked = match self.shared.take_tables() {
-            Some(tables) => mark_closed(&tables),
+            Some(tables) => {
+                let floor = self.shared.recent.read().floor();
+                self.marks.settle(&tables, floor).and_then(|()| mark_closed(&tables))
+            }
             None => Err(StoreError::Unavailable("reads did not end, or an earlier write failed".into())),
         };
         if let Err(error) = &marked {
