@@ -4,7 +4,7 @@
 //! fresh entry need not be written for itself: most are settled within milliseconds, and a row that comes and goes costs more than all
 //! the rest of a delivery. What is still waiting after [`SPILL_AFTER`] is *spilt*: written to the lanes' table like any other entry.
 //!
-//! After a crash the entries are found again: the *floor*, kept with each commit, is an event before which nothing is in memory only;
+//! After a crash the entries are found again: the *floor* (see `marks`) is an event before which nothing is in memory only;
 //! events from there on are looked through. The same entry may for a moment be seen here and in the table, never in neither.
 
 use std::collections::{BTreeMap, VecDeque};

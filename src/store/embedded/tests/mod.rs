@@ -161,6 +161,29 @@ async fn concurrent_appends_share_a_sync_and_settlements_alone_need_none() {
     assert_eq!(store.stats().fsyncs, stats.fsyncs + 1);
 }
 
+/// Less only after a kill (see `marks`).
+#[tokio::test]
+async fn the_size_of_the_history_is_right_after_a_close() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let store = EmbeddedStore::open(config(folder.path())).unwrap();
+        for n in 0..30 {
+            let waiting = appended(&store, webhook(1), event_id(round, n)).await;
+            store.settle(vec![settle(waiting, Next::Delivered)]).await.unwrap();
+        }
+        store.close().await.unwrap();
+        drop(store);
+        let store = EmbeddedStore::open(config(folder.path())).unwrap();
+        let tables = store.shared.tables().unwrap();
+        let all = tables.events.iter().chain(tables.history.iter());
+        let bytes: usize =
+            all.map(|guard| guard.into_inner().unwrap()).map(|(key, value)| key.len() + value.len()).sum();
+        assert_eq!(super::marks::Marks::read(&tables).unwrap().history_bytes, bytes as u64);
+        drop(tables);
+        store.close().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_page_is_read_from_where_the_last_one_ended_across_equal_dues() {
     let folder = tempfile::tempdir().unwrap();
