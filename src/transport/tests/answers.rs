@@ -108,6 +108,23 @@ fn informational_heads_without_end_run_into_the_deadline() {
 }
 
 #[test]
+fn an_answer_may_come_byte_by_byte_and_leaves_its_connection_fit() {
+    on_one_thread(async {
+        let whole = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n\
+                     3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nx: y\r\n\r\n";
+        let bytes = whole.bytes().map(|byte| write([byte]));
+        let steps: Vec<_> = [Step::Request].into_iter().chain(bytes).collect();
+        let receiver = Receiver::start(move |_| [steps.clone(), steps.clone()].concat()).await;
+        let endpoint = receiver.endpoint();
+        for reused in [false, true] {
+            let outcome = post(&endpoint).await;
+            assert_eq!((outcome.status, &outcome.snippet[..]), (201, &b"abcde"[..]), "{outcome:?}");
+            assert_eq!(outcome.phases.reused, reused);
+        }
+    });
+}
+
+#[test]
 fn a_body_without_end_neither_fails_nor_holds_the_attempt() {
     on_one_thread(async {
         let head = write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");

@@ -64,6 +64,29 @@ fn a_connection_closed_while_idle_costs_no_attempt() {
 }
 
 #[test]
+fn an_answer_that_nobody_asked_for_ends_its_connection() {
+    on_one_thread(async {
+        let smuggled = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+        let receiver = Receiver::start(move |number| match number {
+            1 => vec![Step::Request, write(OK), write(smuggled), Step::Stall],
+            2 => vec![Step::Request, write([OK, smuggled].concat()), Step::Stall],
+            _ => vec![Step::Serve(OK)],
+        })
+        .await;
+        let endpoint = receiver.endpoint();
+        for connections in 1..=3 {
+            let outcome = post(&endpoint).await;
+            assert_eq!((outcome.status, outcome.phases.reused), (200, false), "{outcome:?}");
+            assert_eq!(receiver.connections.get(), connections);
+            // Until the kernel has told this thread of what came.
+            while connections < 3 && endpoint.sweep() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+}
+
+#[test]
 fn a_request_that_was_written_is_not_sent_again() {
     on_one_thread(async {
         let receiver = Receiver::start(|_| vec![Step::Request, write(OK), Step::Request]).await;
