@@ -19,6 +19,7 @@ mod lock;
 mod marks;
 mod moving;
 mod operate;
+mod past;
 mod read;
 mod recent;
 mod recover;

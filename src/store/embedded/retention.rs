@@ -9,10 +9,11 @@ use fjall::{Readable as _, Snapshot};
 
 use super::append::REMEMBERED;
 use super::counts::{Change, Counts};
-use super::deliveries::{first_place, history_of};
+use super::deliveries::first_place;
 use super::fault::corrupt;
 use super::keys::{self, Key};
 use super::marks::Marks;
+use super::past::{Candidate, Past};
 use super::rows::{DeadRow, decode, decode_event};
 use super::stage::Stage;
 use super::tables::{Expiries, Table};
@@ -123,26 +124,32 @@ impl Pass<'_> {
         let mut excess =
             self.marks.history_bytes.saturating_sub(held_bytes).saturating_sub(self.retention.history_max_bytes);
         let expired_before = EventId::first_at(self.now.before(self.retention.history));
-        let events = &stage.tables().events;
+        let tables = stage.tables();
         let left = (walk.start(), std::ops::Bound::Unbounded);
-        for (looked_at, guard) in snapshot.range::<Key, _>(events, left).enumerate() {
+        let mut candidates = Vec::new();
+        for guard in snapshot.range::<Key, _>(&tables.events, left).take(EVENTS_PER_STEP) {
             let (key, value) = guard.into_inner()?;
             let raw: [u8; 16] = (*key).try_into().map_err(|_| corrupt("an event", &"its key is not 16 bytes long"))?;
             let id = EventId::from_be_bytes(raw);
             if id >= expired_before && excess == 0 {
+                break;
+            }
+            let owed = decode_event(&value)?.0.owed(id).collect();
+            candidates.push(Candidate { id, owed, value_bytes: value.len() });
+        }
+        step.more = candidates.len() == EVENTS_PER_STEP;
+        let mut past = Past::of(tables, snapshot, &candidates)?;
+        for candidate in candidates {
+            if candidate.id >= expired_before && excess == 0 {
+                step.more = false;
                 return Ok(());
             }
-            if looked_at == EVENTS_PER_STEP {
-                step.more = true;
-                return Ok(());
-            }
-            let key = Key::from_slice(&key);
-            if let Some((deliveries, bytes)) = remove_event(stage, snapshot, id, &value)? {
+            walk.after = Some(keys::event(candidate.id));
+            if let Some((deliveries, bytes)) = remove_event(stage, snapshot, &candidate, &mut past)? {
                 step.events += 1;
                 step.deliveries += deliveries;
                 excess = excess.saturating_sub(bytes);
             }
-            walk.after = Some(key);
         }
         Ok(())
     }
@@ -152,28 +159,29 @@ impl Pass<'_> {
 fn remove_event(
     stage: &mut Stage<'_>,
     snapshot: &Snapshot,
-    id: EventId,
-    value: &[u8],
+    candidate: &Candidate,
+    past: &mut Past,
 ) -> Result<Option<(u64, u64)>, StoreError> {
-    let tables = stage.tables();
-    let (row, _) = decode_event(value)?;
-    let mut deliveries = 0;
-    for entry in row.owed(id) {
-        let is_held = match history_of(tables, snapshot, entry.webhook, id)?.last() {
-            Some(last) => last.standing.holds_event(),
-            None => stage.recent().holds(&entry) || first_place(tables, snapshot, Some(entry))?.is_some(),
+    let (tables, id) = (stage.tables(), candidate.id);
+    for entry in &candidate.owed {
+        let is_held = match past.of_delivery(entry.webhook, id) {
+            Some(known) => known.holds_event,
+            None => stage.recent().holds(entry) || first_place(tables, snapshot, Some(*entry))?.is_some(),
         };
         if is_held {
             return Ok(None);
         }
     }
-    let mut bytes = (size_of::<EventId>() + value.len()) as u64;
-    for entry in row.owed(id) {
-        let removed = remove_history(stage, snapshot, entry.webhook, id)?;
-        deliveries += u64::from(removed > 0);
-        bytes += removed;
+    let (mut deliveries, mut bytes) = (0, (size_of::<EventId>() + candidate.value_bytes) as u64);
+    for entry in &candidate.owed {
+        let rows = past.take(entry.webhook, id);
+        deliveries += u64::from(!rows.is_empty());
+        for (key, value_bytes) in rows {
+            bytes += (key.len() + value_bytes) as u64;
+            stage.remove_sized(Table::History, key, value_bytes);
+        }
     }
-    stage.remove_sized(Table::Events, keys::event(id), value.len());
+    stage.remove_sized(Table::Events, keys::event(id), candidate.value_bytes);
     Ok(Some((deliveries, bytes)))
 }
 
