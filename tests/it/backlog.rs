@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use crate::support::api::Api;
 use crate::support::deadline::until_true;
-use crate::support::pombo::Setup;
+use crate::support::pombo::{Pombo, Setup};
 use crate::support::receiver::Inbox;
 
 const BATCH: u64 = 5_000;
@@ -128,6 +128,21 @@ async fn latency(api: &mut Api, instance: &str, inbox: &Inbox) -> (f64, f64) {
     (times[50], times[95])
 }
 
+/// The engine's processor time in µs for each of so many deliveries, events a thousand at a time.
+async fn cost(api: &mut Api, instance: &str, inbox: &Inbox, pombo: &Pombo, deliveries: u64) -> f64 {
+    let (began, taken) = (pombo.cpu_ticks(), inbox.len());
+    for first in (0..deliveries).step_by(1_000) {
+        api.events(instance, batch(first, 1_000.min(deliveries - first))).await;
+    }
+    until_true("the healthy webhook has all", Duration::from_mins(1), async || {
+        let come = (inbox.len() - taken) as u64;
+        (come == deliveries, come)
+    })
+    .await;
+    let tick_us = 1_000_000 / rustix::param::clock_ticks_per_second();
+    ((pombo.cpu_ticks() - began) * tick_us) as f64 / deliveries as f64
+}
+
 /// A port below those the system hands out by itself: nothing takes it while its receiver is down.
 fn quiet_port() -> SocketAddr {
     let first = 10_000 + (std::process::id() % 1_900) as u16;
@@ -160,6 +175,7 @@ async fn a_dead_receiver_with_a_big_backlog_fills_no_memory_and_comes_back_gentl
 
     let watch = Watch::on(pombo.pid());
     let before = latency(&mut api, &well, &inbox).await;
+    let cost_before = cost(&mut api, &well, &inbox, &pombo, backlog / 50).await;
     let begun = Instant::now();
     let mut posted = 0;
     while posted < backlog {
@@ -171,6 +187,7 @@ async fn a_dead_receiver_with_a_big_backlog_fills_no_memory_and_comes_back_gentl
     let filling_kib = watch.most_kib();
     let standing = latency(&mut api, &well, &inbox).await;
     let standing_kib = pombo.rss_kib();
+    let cost_beside = cost(&mut api, &well, &inbox, &pombo, backlog / 50).await;
     assert_eq!(api.unfinished(&hook).await, backlog);
     let filled = watch.most_kib();
     drop(watch);
@@ -213,7 +230,7 @@ async fn a_dead_receiver_with_a_big_backlog_fills_no_memory_and_comes_back_gentl
     println!(
         "{backlog} pending: posted in {posting:.1?}, started again in {starting:.2?}; RSS in MiB: {} filling, {} standing, {} \
          draining at most; healthy latency in ms (p50, p95): {before:.1?} before, {standing:.1?} beside the backlog, {after:.1?} \
-         after the start; {goal} drained in {draining:.1?}, {left} left, every 2 s: {steps:?}",
+         after the start; healthy deliveries cost {cost_before:.1} µs before and {cost_beside:.1} beside it; {goal} drained in {draining:.1?}, {left} left, every 2 s: {steps:?}",
         filling_kib >> 10,
         standing_kib >> 10,
         drained_kib >> 10
