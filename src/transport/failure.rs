@@ -21,8 +21,6 @@ pub(super) fn of_request(error: &hyper::Error) -> Failure {
         return of_io(io);
     }
     match error {
-        e if e.is_parse_too_large() => failure(FailureCode::ProtocolError, "the response's head is too large"),
-        e if e.is_parse() || e.is_parse_status() => failure(FailureCode::ProtocolError, "the answer is not HTTP"),
         e if e.is_user() => failure(FailureCode::Internal, "the request could not be built"),
         e if e.is_canceled() || e.is_closed() => lost("the receiver closed the connection before the request".into()),
         _ => lost("the receiver closed the connection before the response".into()),

@@ -68,6 +68,12 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u32> {
     Some(u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
+/// Adds to `snippet` what it still wants of the body's next bytes.
+pub(super) fn keep_first(snippet: &mut Vec<u8>, data: &[u8]) {
+    let wanted = (Outcome::SNIPPET_BYTES - snippet.len()).min(data.len());
+    snippet.extend_from_slice(&data[..wanted]);
+}
+
 /// The first bytes of an HTTP/2 body.
 pub(super) async fn read(mut body: Incoming, limits: Limits, deadline: Instant) -> Bytes {
     let mut snippet = Vec::new();
@@ -83,8 +89,7 @@ async fn drain(body: &mut Incoming, max_bytes: usize, snippet: &mut Vec<u8>) {
     let mut left = max_bytes;
     while let Some(Ok(frame)) = body.frame().await {
         if let Some(data) = frame.data_ref() {
-            let wanted = (Outcome::SNIPPET_BYTES - snippet.len()).min(data.len());
-            snippet.extend_from_slice(&data[..wanted]);
+            keep_first(snippet, data);
             let Some(rest) = left.checked_sub(data.len()) else { return };
             left = rest;
         }

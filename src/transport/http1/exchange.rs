@@ -15,6 +15,7 @@ use super::outgoing::Outgoing;
 use super::{Answer, Broken, Cause, Stream};
 use crate::domain::Outcome;
 use crate::transport::request::{AttemptHeaders, Template};
+use crate::transport::response;
 
 /// What is read at once. Nothing stays in it: what is not used up is copied out, which is rare.
 const READ_BYTES: usize = 16 * 1024;
@@ -158,10 +159,7 @@ impl Answer {
     /// Takes in what has come of the body.
     fn take(&mut self, bytes: &[u8]) {
         let snippet = &mut self.snippet;
-        let taken = self.framing.take(bytes, |data| {
-            let wanted = (Outcome::SNIPPET_BYTES - snippet.len()).min(data.len());
-            snippet.extend_from_slice(&data[..wanted]);
-        });
+        let taken = self.framing.take(bytes, |data| response::keep_first(snippet, data));
         // More than the answer, or not what it said it would be: what comes next cannot be told apart.
         if taken != Ok(bytes.len()) {
             self.keeps_connection = false;
