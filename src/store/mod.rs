@@ -180,6 +180,7 @@ pub struct Retention {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RetentionStep {
     pub events: u64,
+    /// Of the events that went. One whose dead letter had expired before may be counted, though nothing of it was left.
     pub deliveries: u64,
     pub dead: u64,
     pub messages: u64,

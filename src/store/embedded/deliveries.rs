@@ -5,117 +5,23 @@
 //! [`Totals::max_early_ms`](super::counts::Totals)), so reading from the latest due backwards can stop early.
 
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
 
-use fjall::{Iter, Readable as _, Snapshot};
+use fjall::{Readable as _, Snapshot};
 use parking_lot::RwLock;
 
+use super::archive::Direction;
 use super::counts::Counts;
 use super::fault::corrupt;
+use super::history::{History, histories, history_of};
 use super::keys;
 use super::read::with_snapshot;
 use super::recent::Recent;
-use super::rows::{HistoryRow, Standing, decode, decode_event, decode_lane};
+use super::rows::{Standing, decode_event, decode_lane};
 use super::tables::Tables;
-use crate::domain::{Attempt, Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, WebhookId, WebhookIdBits};
+use crate::domain::{Delivery, DeliveryStatus, EventId, LaneClass, LaneEntry, WebhookId};
 use crate::store::{DeliveryQuery, StoreError, Timeline};
-
-/// The rows of one delivery, the oldest first.
-pub struct History {
-    pub event: EventId,
-    pub rows: Vec<HistoryRow>,
-}
-
-impl History {
-    /// `None` without rows: the delivery waits where its event was stored with it.
-    pub fn last(&self) -> Option<&HistoryRow> {
-        self.rows.last()
-    }
-
-    pub fn attempts(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
-        self.rows.iter().filter_map(|row| row.attempt.as_ref())
-    }
-
-    fn delivery(&self, webhook: WebhookIdBits, attempts: Vec<Attempt>) -> Option<Delivery> {
-        let last = self.last()?;
-        let (next_attempt_at, dead_reason) = match last.standing {
-            Standing::Waiting(placed) => (Some(placed.entry(webhook, self.event).due), None),
-            Standing::Dead(reason) => (None, Some(reason)),
-            Standing::Delivered | Standing::Superseded { .. } | Standing::Cancelled => (None, None),
-        };
-        Some(Delivery {
-            event: self.event,
-            webhook: WebhookId::from_u128(webhook),
-            kind: last.kind,
-            status: last.standing.status(),
-            dead_reason,
-            next_attempt_at,
-            finished_at: next_attempt_at.is_none().then_some(last.at),
-            attempts,
-        })
-    }
-
-    fn listed(&self, webhook: WebhookIdBits) -> Option<Delivery> {
-        self.delivery(webhook, self.attempts().next_back().cloned().into_iter().collect())
-    }
-}
-
-/// The history of one delivery.
-pub fn history_of(
-    tables: &Tables,
-    snapshot: &Snapshot,
-    webhook: WebhookIdBits,
-    event: EventId,
-) -> Result<History, StoreError> {
-    let mut rows = Vec::new();
-    for guard in snapshot.prefix(&tables.history, keys::delivery(webhook, event)) {
-        rows.push(decode("a history row", &guard.value()?)?);
-    }
-    Ok(History { event, rows })
-}
-
-/// Rows of one webhook, in either direction, gathered by delivery.
-struct Histories<I: Iterator<Item = fjall::Guard>> {
-    rows: Peekable<RowsOf<I>>,
-}
-
-struct RowsOf<I>(I);
-
-impl<I: Iterator<Item = fjall::Guard>> Iterator for RowsOf<I> {
-    type Item = Result<(EventId, HistoryRow), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let guard = self.0.next()?;
-        Some(guard.into_inner().map_err(StoreError::from).and_then(|(key, value)| {
-            let (_, event) =
-                keys::parse_delivery(&key).ok_or_else(|| corrupt("a history row", &"its key is malformed"))?;
-            Ok((event, decode("a history row", &value)?))
-        }))
-    }
-}
-
-impl<I: Iterator<Item = fjall::Guard>> Iterator for Histories<I> {
-    type Item = Result<(EventId, Vec<HistoryRow>), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (event, first) = match self.rows.next()? {
-            Ok(row) => row,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut rows = vec![first];
-        while let Some(Ok((_, row))) = self.rows.next_if(|next| next.as_ref().is_ok_and(|(id, _)| *id == event)) {
-            rows.push(row);
-        }
-        Some(Ok((event, rows)))
-    }
-}
-
-fn history_range(tables: &Tables, snapshot: &Snapshot, webhook: WebhookIdBits, events: Range<EventId>) -> Iter {
-    let end = events.end.max(events.start);
-    snapshot.range(&tables.history, keys::delivery(webhook, events.start)..keys::delivery(webhook, end))
-}
 
 /// See [`Store::deliveries`](crate::store::Store::deliveries).
 pub fn list(
@@ -147,26 +53,33 @@ pub fn list(
         Some(_) => BTreeMap::new(),
     };
     let before = query.before.unwrap_or(EventId::MAX);
-    let newest_first = history_range(tables, &snapshot, webhook, EventId::MIN..before).rev();
-    let mut histories = Histories { rows: RowsOf(newest_first).peekable() };
+    let mut histories = histories(tables, &snapshot, webhook, EventId::MIN..before, Direction::Falling);
     let mut listed = Vec::new();
     while listed.len() < query.limit {
         let Some(next) = histories.next() else {
             listed.extend(fresh.values().rev().take(query.limit - listed.len()).map(Delivery::fresh));
             break;
         };
-        let (event, mut rows) = next?;
-        rows.reverse();
+        let history = next?;
+        let event = history.event;
         fresh.remove(&event);
         while listed.len() < query.limit
             && let Some(newer) = fresh.last_entry().filter(|newer| *newer.key() > event)
         {
             listed.push(Delivery::fresh(&newer.remove()));
         }
-        let delivery = History { event, rows }.listed(webhook);
-        listed.extend(delivery.filter(|delivery| listed.len() < query.limit && matches(query, delivery)));
+        let delivery =
+            history.listed(webhook).filter(|delivery| listed.len() < query.limit && matches(query, delivery));
+        if delivery.is_some() && is_there(tables, &snapshot, &history)? {
+            listed.extend(delivery);
+        }
     }
     Ok(listed)
+}
+
+/// Rows of the table go with their events, those of the archive later.
+fn is_there(tables: &Tables, snapshot: &Snapshot, history: &History) -> Result<bool, StoreError> {
+    Ok(!history.is_archived || snapshot.contains_key(&tables.events, keys::event(history.event))?)
 }
 
 fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
@@ -245,18 +158,17 @@ pub fn finished(
     limit: usize,
 ) -> Result<Vec<EventId>, StoreError> {
     let snapshot = tables.db.snapshot();
-    let rows = RowsOf(history_range(tables, &snapshot, webhook.as_u128(), range)).peekable();
     let mut found = Vec::new();
-    for history in (Histories { rows }) {
+    for history in histories(tables, &snapshot, webhook.as_u128(), range, Direction::Rising) {
         if found.len() >= limit {
             break;
         }
-        let (event, rows) = history?;
-        let standing = rows.last().map(|row| row.standing);
+        let history = history?;
+        let standing = history.last().map(|row| row.standing);
         let is_finished = standing
             .is_some_and(|at_last| !matches!(at_last, Standing::Waiting(_)) && statuses.contains(&at_last.status()));
-        if is_finished {
-            found.push(event);
+        if is_finished && is_there(tables, &snapshot, &history)? {
+            found.push(history.event);
         }
     }
     Ok(found)

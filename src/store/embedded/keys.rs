@@ -86,6 +86,13 @@ pub fn parse_delivery(key: &[u8]) -> Option<(WebhookIdBits, EventId)> {
     Some((webhook, EventId::from_be_bytes(key.get(16..32)?.try_into().ok()?)))
 }
 
+/// Event, attempt number and step of a history key.
+pub fn parse_history(key: &[u8]) -> Option<(EventId, u16, u8)> {
+    let (_, event) = parse_delivery(key)?;
+    let number = u16::from_be_bytes(key.get(32..34)?.try_into().ok()?);
+    Some((event, number, *key.get(34)?))
+}
+
 pub fn client_id(instance: &InstanceId, client_id: &str) -> Key {
     hashed(instance, client_id)
 }

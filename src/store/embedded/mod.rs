@@ -4,16 +4,19 @@
 //! - Reads go to the tables directly: `read`, `deliveries`; long ones on a blocking thread.
 //! - Counts live in memory and are rebuilt at open: `counts`, `recover`.
 //! - What is on disk: `tables`, `keys`, `rows`, `expiry`; what goes from it: `freeing`.
+//! - What was delivered at once, nearly all of the history, lies in files of its own: `archive`.
 //! - Entries of the last moment are in memory only: `recent`, found again by the floor: `marks`.
 //!
-//! So a delivery that succeeds at once costs one history row, and its share of the event's.
+//! So a delivery that succeeds at once costs one archived row, and its share of the event's.
 
 mod append;
+mod archive;
 mod counts;
 mod deliveries;
 mod expiry;
 mod fault;
 mod freeing;
+mod history;
 mod keys;
 mod lock;
 mod marks;

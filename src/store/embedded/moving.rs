@@ -6,9 +6,11 @@ use std::ops::Bound;
 use fjall::{Readable as _, Snapshot};
 use parking_lot::RwLock;
 
+use super::archive::Window;
 use super::counts::Change;
-use super::deliveries::{first_place, history_of};
+use super::deliveries::first_place;
 use super::fault::corrupt;
+use super::history::history_with;
 use super::keys::{self, ATTEMPT, CHANGE, Key};
 use super::recent::Recent;
 use super::rows::{ClientIdRow, DeadRow, HistoryRow, MessageRow, Placed, Standing, decode, decode_event, encode_event};
@@ -19,9 +21,10 @@ use crate::store::moving::{DeliveryRecord, EventRecord, MessageName, MessageReco
 use crate::store::{Append, Next, StoreError};
 
 /// How far the tables were told.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Reached {
-    Event(Option<EventId>),
+    /// The last event told, and what was read of the archive for it and those that follow.
+    Event(Option<(EventId, Option<Window>)>),
     Message(Option<Key>),
     End,
 }
@@ -29,8 +32,9 @@ pub enum Reached {
 pub fn page(tables: &Tables, recent: &RwLock<Recent>, reached: Reached) -> Result<(Vec<Record>, Reached), StoreError> {
     match reached {
         Reached::Event(after) => {
-            let (page, last) = events(tables, recent, after)?;
-            let next = last.map_or(Reached::Message(None), |last| Reached::Event(Some(last)));
+            let (after, mut window) = after.map_or((None, None), |(after, window)| (Some(after), window));
+            let (page, last) = events(tables, recent, after, &mut window)?;
+            let next = last.map_or(Reached::Message(None), |last| Reached::Event(Some((last, window))));
             Ok((page, next))
         }
         Reached::Message(after) => {
@@ -45,6 +49,7 @@ fn events(
     tables: &Tables,
     recent: &RwLock<Recent>,
     after: Option<EventId>,
+    window: &mut Option<Window>,
 ) -> Result<(Vec<Record>, Option<EventId>), StoreError> {
     // Held for the page: what is spilt meanwhile would be seen in neither place.
     let recent = recent.read();
@@ -56,10 +61,15 @@ fn events(
         let id = (*key).try_into().map_err(|_| corrupt("an event", &"its key is malformed"))?;
         let id = EventId::from_be_bytes(id);
         let (row, data) = decode_event(&value)?;
+        let archived = match window.take().filter(|window| window.holds(id)) {
+            Some(window) => window,
+            None => tables.archive.window(id)?,
+        };
         let mut deliveries = Vec::new();
         for first in row.owed(id) {
-            deliveries.extend(delivery(tables, &recent, &snapshot, first)?);
+            deliveries.extend(delivery(tables, &recent, &snapshot, &archived, first)?);
         }
+        *window = Some(archived);
         let held_back = row.all_held_back().to_vec();
         page.push(Record::Event(EventRecord { event: row.into_event(id, data).into(), held_back, deliveries }));
         last = Some(id);
@@ -75,10 +85,11 @@ fn delivery(
     tables: &Tables,
     recent: &Recent,
     snapshot: &Snapshot,
+    archived: &Window,
     first: LaneEntry,
 ) -> Result<Option<DeliveryRecord>, StoreError> {
     let LaneEntry { webhook, event: id, .. } = first;
-    let history = history_of(tables, snapshot, webhook, id)?;
+    let history = history_with(tables, snapshot, webhook, id, || archived.row((webhook, id)))?;
     let Some(last) = history.last() else {
         if recent.holds(&first) {
             return Ok(Some(DeliveryRecord::fresh(first)));
@@ -90,7 +101,7 @@ fn delivery(
         Standing::Delivered => Next::Delivered,
         Standing::Dead(reason) => Next::Dead(reason),
         Standing::Superseded { by } => Next::Superseded { by },
-        Standing::Cancelled => Next::Cancelled,
+        Standing::Cancelled | Standing::Gone => Next::Cancelled,
     };
     Ok(Some(DeliveryRecord { first, standing, at: last.at, attempts: history.attempts().cloned().collect() }))
 }

@@ -6,8 +6,9 @@ use std::ops::Bound;
 use serde::Serialize;
 
 use super::counts::Change;
-use super::deliveries::{first_place, history_of};
+use super::deliveries::first_place;
 use super::fault::corrupt;
+use super::history::history_of;
 use super::keys::{self, CHANGE, Key};
 use super::read::directory_key;
 use super::rows::{DeadRow, HistoryRow, Placed, Standing, decode, decode_event, decode_lane};

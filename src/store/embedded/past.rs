@@ -1,9 +1,10 @@
-//! What the history tells of events that may go, webhook by webhook: the oldest events of a webhook lie side by side there, so one look
+//! What the history's table tells of events that may go, webhook by webhook: the oldest events of a webhook lie side by side there, so one look
 //! serves hundreds of deliveries. A look for each would cost the writer more than all it does for new ones.
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use fjall::{Readable as _, Snapshot};
 
+use super::counts::Counts;
 use super::fault::corrupt;
 use super::keys::{self, Key};
 use super::rows::{HistoryRow, decode};
@@ -30,11 +31,20 @@ pub struct Known {
 
 /// See the module.
 #[derive(Default)]
-pub struct Past(AHashMap<(WebhookIdBits, EventId), Known>);
+pub struct Past {
+    known: AHashMap<(WebhookIdBits, EventId), Known>,
+    /// Webhooks of which something waits.
+    waiting: AHashSet<WebhookIdBits>,
+}
 
 impl Past {
     /// Of candidates that follow each other.
-    pub fn of(tables: &Tables, snapshot: &Snapshot, candidates: &[Candidate]) -> Result<Self, StoreError> {
+    pub fn of(
+        tables: &Tables,
+        snapshot: &Snapshot,
+        counts: &Counts,
+        candidates: &[Candidate],
+    ) -> Result<Self, StoreError> {
         let mut spans: AHashMap<WebhookIdBits, (EventId, EventId)> = AHashMap::new();
         for Candidate { id, owed, .. } in candidates {
             for entry in owed {
@@ -43,13 +53,16 @@ impl Past {
         }
         let mut past = Self::default();
         for (webhook, (first, last)) in spans {
+            if counts.of(webhook).unfinished() > 0 {
+                past.waiting.insert(webhook);
+            }
             let span = keys::delivery(webhook, first)..=keys::history(webhook, last, u16::MAX, u8::MAX);
             for guard in snapshot.range::<Key, _>(&tables.history, span) {
                 let (key, value) = guard.into_inner()?;
                 let (_, event) =
                     keys::parse_delivery(&key).ok_or_else(|| corrupt("a history row", &"its key is malformed"))?;
                 let row: HistoryRow = decode("a history row", &value)?;
-                let known = past.0.entry((webhook, event)).or_default();
+                let known = past.known.entry((webhook, event)).or_default();
                 // The last row is where it stands.
                 known.holds_event = row.standing.holds_event();
                 known.rows.push((Key::from_slice(&key), value.len()));
@@ -60,11 +73,16 @@ impl Past {
 
     /// `None` without history.
     pub fn of_delivery(&self, webhook: WebhookIdBits, event: EventId) -> Option<&Known> {
-        self.0.get(&(webhook, event))
+        self.known.get(&(webhook, event))
+    }
+
+    /// Whether anything of the webhook waits: a delivery without history may then be still to be made.
+    pub fn may_wait(&self, webhook: WebhookIdBits) -> bool {
+        self.waiting.contains(&webhook)
     }
 
     /// Keys of its rows, and the sizes of their values.
     pub fn take(&mut self, webhook: WebhookIdBits, event: EventId) -> Vec<(Key, usize)> {
-        self.0.remove(&(webhook, event)).map(|known| known.rows).unwrap_or_default()
+        self.known.remove(&(webhook, event)).map(|known| known.rows).unwrap_or_default()
     }
 }

@@ -3,6 +3,9 @@
 
 use std::time::Instant;
 
+use ahash::AHashSet;
+
+use super::archive::DeliveryKey;
 use super::counts::{Change, Totals};
 use super::fault::corrupt;
 use super::keys;
@@ -10,12 +13,12 @@ use super::marks::Marks;
 use super::recent::Recent;
 use super::rows::{DeadRow, decode, decode_event, decode_lane};
 use super::tables::Tables;
-use crate::domain::EventId;
+use crate::domain::{EventId, LaneClass};
 use crate::store::{RecoveryReport, StoreError};
 
 const FORMAT: &[u8] = b"format";
-/// The format this version writes. It reads the one before too, which knew no floor: all entries had rows.
-const VERSION: u32 = 2;
+/// The format this version writes. It reads those before too: 2 had no archive, 1 knew no floor and all entries had rows.
+const VERSION: u32 = 3;
 const OLDEST_VERSION: u32 = 1;
 /// There only while no process has the store open: written at close, removed at open.
 const CLOSED_MARK: &[u8] = b"closed";
@@ -33,11 +36,13 @@ pub struct Found {
 pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
     let is_new = check_format(tables)?;
     let was_closed = tables.meta.contains_key(CLOSED_MARK)?;
+    let marks = Marks::read(tables)?;
+    let settled = tables.archive.settled_from(marks.floor.unwrap_or(EventId::MAX))?;
+    remove_settled(tables, &settled)?;
     let mut totals = count(tables)?;
     let newest = tables.events.last_key_value().map(fjall::Guard::key).transpose()?;
     let last_event = newest.and_then(|key| Some(EventId::from_be_bytes((*key).try_into().ok()?)));
-    let marks = Marks::read(tables)?;
-    let recent = find_recent(tables, marks.floor, last_event)?;
+    let recent = find_recent(tables, marks.floor, last_event, &settled)?;
     for entry in recent.entries() {
         totals.apply(Change::Enter(*entry));
     }
@@ -71,7 +76,7 @@ fn check_format(tables: &Tables) -> Result<bool, StoreError> {
     let version = std::str::from_utf8(&value).ok().and_then(|text| text.parse::<u32>().ok());
     match version {
         Some(VERSION) => Ok(false),
-        Some(OLDEST_VERSION) => {
+        Some(OLDEST_VERSION..VERSION) => {
             // From the first commit on an older version would not find all entries.
             tables.meta.insert(FORMAT, VERSION.to_string())?;
             Ok(false)
@@ -84,7 +89,12 @@ fn check_format(tables: &Tables) -> Result<bool, StoreError> {
 }
 
 /// Entries of events from the floor on that have neither a row nor history: they were in memory only.
-fn find_recent(tables: &Tables, floor: Option<EventId>, last_event: Option<EventId>) -> Result<Recent, StoreError> {
+fn find_recent(
+    tables: &Tables,
+    floor: Option<EventId>,
+    last_event: Option<EventId>,
+    settled: &AHashSet<DeliveryKey>,
+) -> Result<Recent, StoreError> {
     let Some(floor) = floor else {
         return Ok(Recent::from(last_event.map_or(EventId::MIN, EventId::next)));
     };
@@ -94,7 +104,7 @@ fn find_recent(tables: &Tables, floor: Option<EventId>, last_event: Option<Event
         let raw = (*key).try_into().map_err(|_| corrupt("an event", &"its key is not 16 bytes long"))?;
         let (row, _) = decode_event(&value)?;
         for entry in row.owed(EventId::from_be_bytes(raw)) {
-            if !recent.takes(&entry) {
+            if !recent.takes(&entry) || settled.contains(&(entry.webhook, entry.event)) {
                 continue;
             }
             let has_history = tables.history.prefix(keys::delivery(entry.webhook, entry.event)).next().is_some();
@@ -104,6 +114,22 @@ fn find_recent(tables: &Tables, floor: Option<EventId>, last_event: Option<Event
         }
     }
     Ok(recent)
+}
+
+/// The archive's row of a delivery is written before its entry is removed. What a crash in between has left is removed now.
+fn remove_settled(tables: &Tables, settled: &AHashSet<DeliveryKey>) -> Result<(), StoreError> {
+    if settled.is_empty() {
+        return Ok(());
+    }
+    for guard in tables.lanes.iter() {
+        let (key, value) = guard.into_inner()?;
+        let entry = decode_lane(&key, &value)?;
+        let is_first = entry.attempts == 0 && matches!(entry.class, LaneClass::Live | LaneClass::Low);
+        if is_first && settled.contains(&(entry.webhook, entry.event)) {
+            tables.lanes.remove(key)?;
+        }
+    }
+    Ok(())
 }
 
 fn count(tables: &Tables) -> Result<Totals, StoreError> {

@@ -68,6 +68,8 @@ pub struct Commit<'t> {
     pub stage: Stage<'t>,
     pub replies: Vec<Reply>,
     pub needs_sync: bool,
+    /// Settlements of earlier commits are to be durable too.
+    pub flushes: bool,
     pub spoilt: Option<StoreError>,
     /// Holds a request that read what is committed: nothing may come after it.
     pub is_alone: bool,
@@ -79,6 +81,7 @@ impl<'t> Commit<'t> {
             stage: Stage::new(tables, recent),
             replies: Vec::new(),
             needs_sync: false,
+            flushes: false,
             spoilt: None,
             is_alone: false,
         }

@@ -11,10 +11,10 @@ use super::append::REMEMBERED;
 use super::counts::{Change, Counts};
 use super::deliveries::first_place;
 use super::fault::corrupt;
-use super::keys::{self, Key};
+use super::keys::{self, ATTEMPT, Key};
 use super::marks::Marks;
 use super::past::{Candidate, Past};
-use super::rows::{DeadRow, decode, decode_event};
+use super::rows::{DeadRow, HistoryRow, Standing, decode, decode_event};
 use super::stage::Stage;
 use super::tables::{Expiries, Table};
 use crate::domain::{EventId, Timestamp, WebhookIdBits};
@@ -41,10 +41,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn begin_anew_when_due(&mut self, now: Timestamp) {
-        if self.began.is_none_or(|began| now.since(began) >= ANEW_AFTER) {
+    /// Answers whether it does.
+    fn begin_anew_when_due(&mut self, now: Timestamp) -> bool {
+        let is_due = self.began.is_none_or(|began| now.since(began) >= ANEW_AFTER);
+        if is_due {
             *self = Self { after: None, began: Some(now) };
         }
+        is_due
     }
 
     fn start(&self) -> std::ops::Bound<Key> {
@@ -71,7 +74,9 @@ impl Pass<'_> {
         let snapshot = stage.tables().db.snapshot();
         let mut step = RetentionStep { messages, ..RetentionStep::default() };
         walks.dead.begin_anew_when_due(self.now);
-        walks.events.begin_anew_when_due(self.now);
+        if walks.events.begin_anew_when_due(self.now) {
+            stage.tables().archive.walk_anew();
+        }
         // Dead letters first: their events may go in a later step.
         self.remove_dead(stage, &snapshot, &mut walks.dead, &mut step)?;
         if !step.more {
@@ -121,10 +126,10 @@ impl Pass<'_> {
         step: &mut RetentionStep,
     ) -> Result<(), StoreError> {
         let held_bytes = self.counts.totals(|totals| totals.held_bytes);
-        let mut excess =
-            self.marks.history_bytes.saturating_sub(held_bytes).saturating_sub(self.retention.history_max_bytes);
-        let expired_before = EventId::first_at(self.now.before(self.retention.history));
         let tables = stage.tables();
+        let taken = self.marks.history_bytes + tables.archive.live_bytes();
+        let mut excess = taken.saturating_sub(held_bytes).saturating_sub(self.retention.history_max_bytes);
+        let expired_before = EventId::first_at(self.now.before(self.retention.history));
         let left = (walk.start(), std::ops::Bound::Unbounded);
         let mut candidates = Vec::new();
         for guard in snapshot.range::<Key, _>(&tables.events, left).take(EVENTS_PER_STEP) {
@@ -138,13 +143,14 @@ impl Pass<'_> {
             candidates.push(Candidate { id, owed, value_bytes: value.len() });
         }
         step.more = candidates.len() == EVENTS_PER_STEP;
-        let mut past = Past::of(tables, snapshot, &candidates)?;
+        let mut past = Past::of(tables, snapshot, self.counts, &candidates)?;
         for candidate in candidates {
             if candidate.id >= expired_before && excess == 0 {
                 step.more = false;
                 return Ok(());
             }
             walk.after = Some(keys::event(candidate.id));
+            tables.archive.walked_to(candidate.id);
             if let Some((deliveries, bytes)) = remove_event(stage, snapshot, &candidate, &mut past)? {
                 step.events += 1;
                 step.deliveries += deliveries;
@@ -166,37 +172,51 @@ fn remove_event(
     for entry in &candidate.owed {
         let is_held = match past.of_delivery(entry.webhook, id) {
             Some(known) => known.holds_event,
+            None if !past.may_wait(entry.webhook) => false,
             None => stage.recent().holds(entry) || first_place(tables, snapshot, Some(*entry))?.is_some(),
         };
         if is_held {
             return Ok(None);
         }
     }
-    let (mut deliveries, mut bytes) = (0, (size_of::<EventId>() + candidate.value_bytes) as u64);
+    let (mut archived, mut bytes) = (0, (size_of::<EventId>() + candidate.value_bytes) as u64);
     for entry in &candidate.owed {
         let rows = past.take(entry.webhook, id);
-        deliveries += u64::from(!rows.is_empty());
+        archived += u64::from(rows.is_empty());
         for (key, value_bytes) in rows {
             bytes += (key.len() + value_bytes) as u64;
             stage.remove_sized(Table::History, key, value_bytes);
         }
     }
     stage.remove_sized(Table::Events, keys::event(id), candidate.value_bytes);
-    Ok(Some((deliveries, bytes)))
+    // Their rows go later, with all of their file.
+    bytes += tables.archive.forget(id, archived);
+    Ok(Some((candidate.owed.len() as u64, bytes)))
 }
 
-/// Answers the bytes that go.
+/// Of a dead letter that has expired.
 fn remove_history(
     stage: &mut Stage<'_>,
     snapshot: &Snapshot,
     webhook: WebhookIdBits,
     event: EventId,
-) -> Result<u64, StoreError> {
-    let mut bytes = 0;
+) -> Result<(), StoreError> {
+    let (mut was_attempted, mut knows_first) = (false, false);
     for guard in snapshot.prefix(&stage.tables().history, keys::delivery(webhook, event)) {
         let (key, value) = guard.into_inner()?;
-        bytes += (key.len() + value.len()) as u64;
+        let (_, number, step) =
+            keys::parse_history(&key).ok_or_else(|| corrupt("a history row", &"its key is malformed"))?;
+        was_attempted |= number > 0;
+        knows_first |= (number, step) == (1, ATTEMPT);
         stage.remove_sized(Table::History, Key::from_slice(&key), value.len());
     }
-    Ok(bytes)
+    // Its first attempt is in the archive, which is not changed.
+    if was_attempted
+        && !knows_first
+        && let Some(archived) = stage.tables().archive.find((webhook, event))?
+    {
+        let gone = HistoryRow { standing: Standing::Gone, attempt: None, ..archived };
+        stage.add_history(webhook, event, (1, ATTEMPT), &gone)?;
+    }
+    Ok(())
 }

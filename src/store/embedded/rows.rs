@@ -17,8 +17,12 @@ pub enum Standing {
     Waiting(Placed),
     Delivered,
     Dead(DeadReason),
-    Superseded { by: EventId },
+    Superseded {
+        by: EventId,
+    },
     Cancelled,
+    /// As if it had never been, where the archive says otherwise: it was delivered, put back, and died; its dead letter has expired.
+    Gone,
 }
 
 impl Standing {
@@ -29,7 +33,7 @@ impl Standing {
             Self::Delivered => DeliveryStatus::Delivered,
             Self::Dead(_) => DeliveryStatus::Dead,
             Self::Superseded { .. } => DeliveryStatus::Superseded,
-            Self::Cancelled => DeliveryStatus::Cancelled,
+            Self::Cancelled | Self::Gone => DeliveryStatus::Cancelled,
         }
     }
 

@@ -1,17 +1,23 @@
 //! Attempts are decided: an entry leaves its place, its history gets a row, and it may take another place.
+//!
+//! Nearly all deliveries succeed at their first attempt. Theirs is the only row they ever get, and it goes to the archive.
 
 use super::counts::Change;
 use super::keys::{self, ATTEMPT, CHANGE};
 use super::rows::{DeadRow, HistoryRow, Placed, Standing};
-use super::stage::Stage;
+use super::stage::{Left, Stage};
 use super::tables::Table;
+use crate::domain::LaneClass;
 use crate::store::{Next, Settle, StoreError};
 
 /// Does nothing when the entry is not in its place.
 pub fn settle(stage: &mut Stage<'_>, settle: Settle) -> Result<(), StoreError> {
     let Settle { entry, attempt, next, at } = settle;
-    if !stage.leave_lane(&entry)? {
-        return Ok(());
+    let Some(left) = stage.leave_lane(&entry)? else { return Ok(()) };
+    let is_first = entry.attempts == 0 && matches!(entry.class, LaneClass::Live | LaneClass::Low);
+    if is_first && left == Left::Committed && matches!(next, Next::Delivered) && attempt.is_some() {
+        let row = HistoryRow { kind: entry.kind, at, standing: Standing::Delivered, attempt };
+        return stage.archive(entry.webhook, entry.event, &row);
     }
     let standing = match next {
         Next::Move(moved) => {

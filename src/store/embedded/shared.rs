@@ -1,6 +1,5 @@
 //! What readers and the writer have in common.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use super::counts::Counts;
 use super::recent::Recent;
 use super::recover::{Found, recover};
 use super::tables::{Expiries, Tables};
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 
 /// How long closing waits for reads that are under way.
 const READS_END_WITHIN: Duration = Duration::from_secs(10);
@@ -61,15 +60,12 @@ impl Shared {
     /// Opens the tables and puts them in place; the counts are the caller's to replace.
     pub fn open_tables(&self) -> Result<Found, StoreError> {
         let began = Instant::now();
-        let tables = Tables::open(&self.tables_path(), self.config.cache_bytes, &self.expiries)?;
+        let syncs = self.config.durability == Durability::Fsync;
+        let tables = Tables::open(&self.config.path, syncs, self.config.cache_bytes, &self.expiries)?;
         let found = recover(&tables, began)?;
         *self.tables.write() = Some(Arc::new(tables));
         self.measure_disk();
         Ok(found)
-    }
-
-    pub fn tables_path(&self) -> PathBuf {
-        self.config.path.join("store")
     }
 
     pub fn tables(&self) -> Result<Arc<Tables>, StoreError> {
@@ -99,7 +95,7 @@ impl Shared {
         if let Ok(tables) = self.tables()
             && let Ok(bytes) = tables.db.disk_space()
         {
-            self.figures.disk_bytes.store(bytes, Relaxed);
+            self.figures.disk_bytes.store(bytes + tables.archive.bytes(), Relaxed);
         }
         match rustix::fs::statvfs(&self.config.path) {
             Ok(disk) => self.figures.disk_free_bytes.store(disk.f_bavail.saturating_mul(disk.f_frsize), Relaxed),

@@ -7,6 +7,7 @@ use fjall::{PersistMode, UserValue};
 use parking_lot::{RwLock, RwLockReadGuard};
 use serde::Serialize;
 
+use super::archive::Frame;
 use super::counts::Change;
 use super::keys::{self, Key};
 use super::marks::Marks;
@@ -15,6 +16,14 @@ use super::rows::{HistoryRow, LaneRow, decode, encode};
 use super::tables::{Table, Tables};
 use crate::domain::{EventId, LaneEntry, WebhookIdBits};
 use crate::store::StoreError;
+
+/// Where an entry was that has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Left {
+    Committed,
+    /// It entered in the same commit.
+    Uncommitted,
+}
 
 pub struct Stage<'t> {
     tables: &'t Tables,
@@ -28,6 +37,8 @@ pub struct Stage<'t> {
     spills_all: Option<EventId>,
     /// A key that was written twice in one batch would have no defined value in the store below: the last write is kept here.
     writes: HashMap<(Table, Key), Option<UserValue>, ahash::RandomState>,
+    /// What goes to the archive.
+    archived: Frame,
     changes: Vec<Change>,
     /// What the commit adds to and takes from events and history.
     grown_bytes: i64,
@@ -44,6 +55,7 @@ impl<'t> Stage<'t> {
             left_ids: AHashSet::new(),
             spills_all: None,
             writes: HashMap::default(),
+            archived: Frame::default(),
             changes: Vec::new(),
             grown_bytes: 0,
             staged_bytes: 0,
@@ -65,7 +77,7 @@ impl<'t> Stage<'t> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.writes.is_empty() && self.archived.is_empty()
     }
 
     pub const fn staged_bytes(&self) -> usize {
@@ -122,14 +134,14 @@ impl<'t> Stage<'t> {
         Ok(())
     }
 
-    /// Answers whether the entry was in its place, with as many attempts: an older life of it may have had the same place.
+    /// Answers where the entry was; it was nowhere if not with as many attempts: an older life of it may have had the same place.
     /// The read is of a key that was just written or just paged in.
-    pub fn leave_lane(&mut self, entry: &LaneEntry) -> Result<bool, StoreError> {
+    pub fn leave_lane(&mut self, entry: &LaneEntry) -> Result<Option<Left>, StoreError> {
         // One that has left in this commit may have come back to the same place: as a row.
         if self.recent.read().holds(entry) && self.left_ids.insert((entry.webhook, entry.event)) {
             self.left.push(*entry);
             self.changes.push(Change::Leave(*entry));
-            return Ok(true);
+            return Ok(Some(Left::Committed));
         }
         // Fresh ones are in the order of their events.
         let first = self.fresh.partition_point(|fresh| fresh.event < entry.event);
@@ -137,17 +149,25 @@ impl<'t> Stage<'t> {
         if let Some(at) = same.enumerate().find_map(|(at, fresh)| (fresh == entry).then_some(at)) {
             self.fresh.remove(first + at);
             self.changes.push(Change::Leave(*entry));
-            return Ok(true);
+            return Ok(Some(Left::Uncommitted));
         }
         let key = keys::lane(entry);
-        let Some(value) = self.get(Table::Lanes, &key)? else { return Ok(false) };
+        let is_uncommitted = self.writes.contains_key(&(Table::Lanes, key.clone()));
+        let Some(value) = self.get(Table::Lanes, &key)? else { return Ok(None) };
         let held: LaneRow = decode("a lane entry", &value)?;
         if held.attempts != entry.attempts {
-            return Ok(false);
+            return Ok(None);
         }
         self.remove(Table::Lanes, key);
         self.changes.push(Change::Leave(*entry));
-        Ok(true)
+        Ok(Some(if is_uncommitted { Left::Uncommitted } else { Left::Committed }))
+    }
+
+    /// The one row of a delivery whose entry has left a place that was committed: written ahead of the rest of the commit, it tells
+    /// after a crash in between that the entry is settled.
+    pub fn archive(&mut self, webhook: WebhookIdBits, event: EventId, row: &HistoryRow) -> Result<(), StoreError> {
+        self.staged_bytes += self.archived.add((webhook, event), row)?;
+        Ok(())
     }
 
     pub fn add_history(
@@ -169,18 +189,26 @@ impl<'t> Stage<'t> {
         let bytes = |((_, key), value): (&(Table, Key), &Option<UserValue>)| {
             key.len() + value.as_ref().map_or(0, |value| value.len())
         };
-        self.writes.iter().map(bytes).sum::<usize>() as u64
+        (self.writes.iter().map(bytes).sum::<usize>() + self.archived.len()) as u64
     }
 
     /// Makes all of it true at once, as durable as `mode`; answers what it changes in the counts.
     /// `marks` are those before, and after when this succeeds.
     pub fn commit(mut self, mode: PersistMode, marks: &mut Marks) -> Result<Vec<Change>, StoreError> {
-        if self.writes.is_empty() && self.spills_all.is_none() {
+        if self.is_empty() && self.spills_all.is_none() {
             return Ok(self.changes);
         }
+        let archive = &self.tables.archive;
         let floor = self.spill()?;
+        let archived = std::mem::take(&mut self.archived);
+        if !archived.is_empty() {
+            archive.append(archived)?;
+        }
+        if self.spills_all.is_some() {
+            archive.sync()?;
+        }
         let writes_marks = self.spills_all.is_some() || marks.are_due();
-        let marks_after = marks.after(self.grown_bytes, writes_marks.then_some(floor));
+        let marks_after = marks.after(self.grown_bytes, writes_marks.then_some(floor.min(archive.safe_floor())));
         let writes = std::mem::take(&mut self.writes);
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), writes.len() + 2).durability(Some(mode));
@@ -191,7 +219,9 @@ impl<'t> Stage<'t> {
             }
         }
         marks_after.write(marks, self.tables, &mut batch);
-        batch.commit()?;
+        if !batch.is_empty() {
+            batch.commit()?;
+        }
         *marks = marks_after;
         let mut recent = self.recent.write();
         self.left.iter().for_each(|entry| recent.leave(entry));
@@ -200,6 +230,7 @@ impl<'t> Stage<'t> {
         if self.spills_all.is_some() {
             *recent = Recent::from(floor);
         }
+        archive.note_floor(recent.floor());
         drop(recent);
         Ok(self.changes)
     }

@@ -1,6 +1,6 @@
 //! The tables on disk, one log for all of them: a batch over several tables is atomic.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use fjall::compaction::Leveled;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
+use super::archive::Archive;
 use super::expiry::{DropExpired, Expiry};
 use crate::store::StoreError;
 
@@ -34,8 +35,9 @@ pub enum Table {
     Meta,
 }
 
-/// Open tables. Dropping the last handle closes them.
+/// Open tables, and the archive beside them. Dropping the last handle closes them.
 pub struct Tables {
+    pub archive: Archive,
     pub db: Database,
     pub events: Keyspace,
     pub lanes: Keyspace,
@@ -60,8 +62,14 @@ pub struct Expiries {
     pub messages: Arc<Expiry>,
 }
 
+/// Where the library below has its files.
+pub fn tables_path(folder: &Path) -> PathBuf {
+    folder.join("store")
+}
+
 impl Tables {
-    pub fn open(path: &Path, cache_bytes: u64, expiries: &Expiries) -> Result<Self, StoreError> {
+    /// What is in the folder. `syncs`: whether the archive is to survive a loss of power.
+    pub fn open(folder: &Path, syncs: bool, cache_bytes: u64, expiries: &Expiries) -> Result<Self, StoreError> {
         let (client_ids, messages) = (expiries.client_ids.clone(), expiries.messages.clone());
         let filters = move |table: &str| -> Option<Arc<dyn Factory>> {
             match table {
@@ -70,7 +78,7 @@ impl Tables {
                 _ => None,
             }
         };
-        let db = Database::builder(path)
+        let db = Database::builder(tables_path(folder))
             .cache_size(cache_bytes)
             .max_journaling_size(LOG_BYTES)
             // A second one would turn in circles while the first compacts: it hands the same message back and forth to itself.
@@ -84,8 +92,10 @@ impl Tables {
         // A table is synced while writers wait, when compaction has made it. And the first level holds four tables' worth, with
         // which each new file is merged.
         let history = || sized(8).compaction_strategy(Arc::new(Leveled::default().with_table_target_size(16 * MIB)));
+        let events = db.keyspace("events", bodies)?;
         Ok(Self {
-            events: db.keyspace("events", bodies)?,
+            archive: Archive::open(&folder.join("archive"), syncs, &db, &events)?,
+            events,
             lanes: db.keyspace("lanes", || sized(4))?,
             history: db.keyspace("history", history)?,
             dead: db.keyspace("dead", || sized(2))?,

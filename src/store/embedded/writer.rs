@@ -203,6 +203,7 @@ impl Writer {
             }
             Op::Flush(answer) => {
                 commit.needs_sync = true;
+                commit.flushes = true;
                 commit.take(Ok(()), answer);
             }
             Op::ChangeDirectory(changes, answer) => {
@@ -272,12 +273,12 @@ impl Writer {
 
     /// Commits, counts, answers.
     fn finish(&mut self, commit: Commit<'_>) {
-        let Commit { stage, replies, needs_sync, spoilt, .. } = commit;
+        let Commit { stage, replies, needs_sync, flushes, spoilt, .. } = commit;
         let syncs = needs_sync && self.shared.config.durability == Durability::Fsync;
         let committed = if let Some(error) = spoilt {
             Err(error)
         } else {
-            let committed = catch_unwind(AssertUnwindSafe(|| self.commit(stage, syncs)))
+            let committed = catch_unwind(AssertUnwindSafe(|| self.commit(stage, syncs, flushes)))
                 .unwrap_or_else(|_| Err(StoreError::Unavailable("the store's writer failed; see the log".into())));
             self.must_reopen |= committed.is_err();
             committed
@@ -290,12 +291,15 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, stage: Stage<'_>, syncs: bool) -> Result<(), StoreError> {
+    fn commit(&mut self, stage: Stage<'_>, syncs: bool, flushes: bool) -> Result<(), StoreError> {
         let tables = stage.tables();
         let (is_empty, written_bytes, began) = (stage.is_empty(), stage.written_bytes(), Instant::now());
         let changes = stage.commit(if syncs { PersistMode::SyncData } else { PersistMode::Buffer }, &mut self.marks)?;
         if is_empty && syncs && self.unsynced_since.is_some() {
             tables.db.persist(PersistMode::SyncData)?;
+        }
+        if flushes {
+            tables.archive.sync()?;
         }
         if !is_empty || syncs {
             let meters = &self.shared.config.meters;
@@ -323,6 +327,7 @@ impl Writer {
         self.unsynced_since = None;
         let floor = self.shared.recent.read().floor();
         let synced = self.shared.tables().and_then(|tables| {
+            tables.archive.sync()?;
             // Once more after the last commit of a busy time.
             self.marks.settle(&tables, floor)?;
             Ok(tables.db.persist(PersistMode::SyncData)?)
@@ -376,7 +381,8 @@ impl Writer {
         let marked = match self.shared.take_tables() {
             Some(tables) => {
                 let floor = self.shared.recent.read().floor();
-                self.marks.settle(&tables, floor).and_then(|()| mark_closed(&tables))
+                let synced = tables.archive.sync().and_then(|()| self.marks.settle(&tables, floor));
+                synced.and_then(|()| mark_closed(&tables))
             }
             None => Err(StoreError::Unavailable("reads did not end, or an earlier write failed".into())),
         };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use self::buffers::HeldBuffers;
 use self::files::HeldFiles;
 use super::shared::Shared;
+use super::tables::tables_path;
 
 /// Between two steps of giving back a file: 125 MiB a second at most.
 const STEP_EVERY: Duration = Duration::from_millis(8);
@@ -41,7 +42,7 @@ impl Freeing {
 }
 
 fn run(shared: &Shared, ended: &Receiver<()>) {
-    let (mut files, mut buffers) = (HeldFiles::of(shared.tables_path()), HeldBuffers::default());
+    let (mut files, mut buffers) = (HeldFiles::of(tables_path(&shared.config.path)), HeldBuffers::default());
     let mut looked: Option<(Instant, u64)> = None;
     loop {
         let commits = shared.figures.commits.load(Relaxed);

@@ -157,5 +157,5 @@ async fn a_folder_of_the_format_before_is_taken_over() {
     drop(store);
     let store = EmbeddedStore::open(config(&house.path())).unwrap();
     assert!(store.lane(part(webhook(1), LaneClass::Live)).await.unwrap().contains(&waiting));
-    assert_eq!(&*store.shared.tables().unwrap().meta.get("format").unwrap().unwrap(), b"2");
+    assert_eq!(&*store.shared.tables().unwrap().meta.get("format").unwrap().unwrap(), b"3");
 }

@@ -108,7 +108,7 @@ async fn a_second_process_is_kept_out() {
 async fn a_newer_format_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(config(folder.path())).unwrap();
-    store.shared.tables().unwrap().meta.insert("format", "3").unwrap();
+    store.shared.tables().unwrap().meta.insert("format", "4").unwrap();
     store.close().await.unwrap();
     for _ in 0..2 {
         assert!(matches!(EmbeddedStore::open(config(folder.path())), Err(StoreError::NewerFormat(_))));
