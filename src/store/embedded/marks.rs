@@ -86,12 +86,13 @@ impl Marks {
 mod tests {
     use super::*;
     use crate::store::contract::fixtures::event_id;
+    use crate::store::embedded::EmbeddedConfig;
     use crate::store::embedded::tables::Expiries;
 
     #[test]
     fn what_is_on_disk_follows_when_it_is_due() {
         let folder = tempfile::tempdir().unwrap();
-        let tables = Tables::open(folder.path(), false, 1 << 20, &Expiries::default()).unwrap();
+        let tables = Tables::open(&EmbeddedConfig::new(folder.path()), &Expiries::default()).unwrap();
         let mut marks = Marks::read(&tables).unwrap();
         assert!(marks.are_due(), "without a floor nothing is found again");
         marks = marks.after(700, None);

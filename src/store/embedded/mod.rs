@@ -74,6 +74,8 @@ pub struct EmbeddedConfig {
     pub cache_bytes: u64,
     /// New events are refused while the disk has less than this free, so that settling and removing still can.
     pub reserve_bytes: u64,
+    /// As much of the history is in one file, about.
+    pub archive_log_bytes: u64,
     pub meters: WriterMeters,
 }
 
@@ -87,6 +89,7 @@ impl EmbeddedConfig {
             durability: Durability::Fsync,
             cache_bytes: 16 * MIB,
             reserve_bytes: 256 * MIB,
+            archive_log_bytes: archive::LOG_BYTES,
             meters: WriterMeters::default(),
         }
     }

@@ -11,7 +11,7 @@ use super::counts::Counts;
 use super::recent::Recent;
 use super::recover::{Found, recover};
 use super::tables::{Expiries, Tables};
-use crate::store::{Durability, StoreError};
+use crate::store::StoreError;
 
 /// How long closing waits for reads that are under way.
 const READS_END_WITHIN: Duration = Duration::from_secs(10);
@@ -60,8 +60,7 @@ impl Shared {
     /// Opens the tables and puts them in place; the counts are the caller's to replace.
     pub fn open_tables(&self) -> Result<Found, StoreError> {
         let began = Instant::now();
-        let syncs = self.config.durability == Durability::Fsync;
-        let tables = Tables::open(&self.config.path, syncs, self.config.cache_bytes, &self.expiries)?;
+        let tables = Tables::open(&self.config, &self.expiries)?;
         let found = recover(&tables, began)?;
         *self.tables.write() = Some(Arc::new(tables));
         self.measure_disk();

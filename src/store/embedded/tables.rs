@@ -8,9 +8,10 @@ use fjall::compaction::Leveled;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
+use super::EmbeddedConfig;
 use super::archive::Archive;
 use super::expiry::{DropExpired, Expiry};
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -68,8 +69,8 @@ pub fn tables_path(folder: &Path) -> PathBuf {
 }
 
 impl Tables {
-    /// What is in the folder. `syncs`: whether the archive is to survive a loss of power.
-    pub fn open(folder: &Path, syncs: bool, cache_bytes: u64, expiries: &Expiries) -> Result<Self, StoreError> {
+    /// What is in the folder.
+    pub fn open(config: &EmbeddedConfig, expiries: &Expiries) -> Result<Self, StoreError> {
         let (client_ids, messages) = (expiries.client_ids.clone(), expiries.messages.clone());
         let filters = move |table: &str| -> Option<Arc<dyn Factory>> {
             match table {
@@ -78,8 +79,8 @@ impl Tables {
                 _ => None,
             }
         };
-        let db = Database::builder(tables_path(folder))
-            .cache_size(cache_bytes)
+        let db = Database::builder(tables_path(&config.path))
+            .cache_size(config.cache_bytes)
             .max_journaling_size(LOG_BYTES)
             // A second one would turn in circles while the first compacts: it hands the same message back and forth to itself.
             .worker_threads(1)
@@ -93,8 +94,9 @@ impl Tables {
         // which each new file is merged.
         let history = || sized(8).compaction_strategy(Arc::new(Leveled::default().with_table_target_size(16 * MIB)));
         let events = db.keyspace("events", bodies)?;
+        let (archive, syncs) = (config.path.join("archive"), config.durability == Durability::Fsync);
         Ok(Self {
-            archive: Archive::open(&folder.join("archive"), syncs, &db, &events)?,
+            archive: Archive::open(&archive, syncs, config.archive_log_bytes, &db, &events)?,
             events,
             lanes: db.keyspace("lanes", || sized(4))?,
             history: db.keyspace("history", history)?,

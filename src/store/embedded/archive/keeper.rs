@@ -34,6 +34,9 @@ pub enum Work {
     Seal(u64),
     /// Retention has walked past a segment.
     Sweep,
+    /// All before it is done.
+    #[cfg(test)]
+    Tell(Sender<()>),
     End,
 }
 
@@ -101,6 +104,11 @@ impl Shift {
                 }
                 Ok(Work::Seal(number)) => self.seal(number),
                 Ok(Work::Sweep) => self.sweep(),
+                #[cfg(test)]
+                Ok(Work::Tell(who)) => {
+                    who.send(()).unwrap();
+                    Ok(())
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     self.free();
                     match sync_at.take_if(|at| *at <= Instant::now()) {

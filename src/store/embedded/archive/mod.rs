@@ -48,8 +48,8 @@ use crate::store::StoreError;
 
 /// What a loss of power can take: deliveries of that time are made again.
 pub const SYNC_EVERY: Duration = Duration::from_millis(100);
-/// A log is sealed when it is as long as this.
-const LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// A log is sealed when it is as long as this: a second of a busy engine.
+pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -108,12 +108,9 @@ struct Progress {
 }
 
 impl Archive {
-    /// Opens the folder, or makes it.
-    pub fn open(folder: &Path, syncs: bool, db: &Database, events: &Keyspace) -> Result<Self, StoreError> {
-        Self::open_with(folder, syncs, LOG_BYTES, db, events)
-    }
-
-    fn open_with(
+    /// Opens the folder, or makes it. A log is sealed when it is as long as `log_bytes`, and synced when `syncs`. What is kept follows
+    /// what there is of `events`.
+    pub fn open(
         folder: &Path,
         syncs: bool,
         log_bytes: u64,
@@ -394,3 +391,6 @@ impl Files {
         self.segments.values().find(|one| one.span.newest <= walked && one.swept_in.load(Relaxed) < walk)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,12 +32,13 @@ impl HeldBuffers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::embedded::EmbeddedConfig;
     use crate::store::embedded::tables::Expiries;
 
     #[test]
     fn a_buffer_is_held_until_it_is_in_a_file_and_no_longer() {
         let folder = tempfile::tempdir().unwrap();
-        let tables = Tables::open(folder.path(), false, 1 << 20, &Expiries::default()).unwrap();
+        let tables = Tables::open(&EmbeddedConfig::new(folder.path()), &Expiries::default()).unwrap();
         let mut held = HeldBuffers::default();
         held.look(&tables);
         held.look(&tables);

@@ -33,20 +33,39 @@ impl Folders {
 
 /// Small and without syncs: the tests are about logic, and about a killed process rather than a loss of power.
 fn config(path: &Path) -> EmbeddedConfig {
-    EmbeddedConfig { durability: Durability::Os, reserve_bytes: 0, ..EmbeddedConfig::new(path) }
+    let small = EmbeddedConfig { archive_log_bytes: 256, ..EmbeddedConfig::new(path) };
+    EmbeddedConfig { durability: Durability::Os, reserve_bytes: 0, ..small }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for item in std::fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
-        let target = to.join(item.file_name());
-        if item.file_type().unwrap().is_dir() {
-            copy(&item.path(), &target);
-        } else {
-            std::fs::copy(item.path(), target).unwrap();
+/// As it stood at one moment: a thread of its own makes new files of old ones in the archive.
+fn copy_at_rest(from: &Path, to: &Path) {
+    let names = || {
+        let items = std::fs::read_dir(from.join("archive")).unwrap();
+        let mut names: Vec<_> = items.map(|item| item.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    loop {
+        let before = names();
+        drop(std::fs::remove_dir_all(to));
+        if copy(from, to).is_ok() && names() == before {
+            return;
         }
     }
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for item in std::fs::read_dir(from)? {
+        let item = item?;
+        let target = to.join(item.file_name());
+        if item.file_type()?.is_dir() {
+            copy(&item.path(), &target)?;
+        } else {
+            std::fs::copy(item.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 impl House for Folders {
@@ -61,7 +80,7 @@ impl House for Folders {
                 Ending::Killed => {
                     let from = self.path();
                     *self.current.lock() += 1;
-                    copy(&from, &self.path());
+                    copy_at_rest(&from, &self.path());
                     store.close().await.unwrap();
                 }
             }
@@ -227,4 +246,32 @@ async fn a_page_read_during_a_commit_shows_all_of_the_commit_or_nothing() {
         assert!(!(over && page.is_empty()), "only {read} entries were read");
     }
     writer.await.unwrap();
+}
+
+/// The archive is written first, then the tables: a kill in between must not deliver again what is told to be delivered.
+#[tokio::test]
+async fn what_the_archive_tells_to_be_delivered_waits_no_more() {
+    let house = Folders::new();
+    let store = EmbeddedStore::open(config(&house.path())).unwrap();
+    let with_row = appended(&store, webhook(1), event_id(0, 1)).await;
+    let waits = appended(&store, webhook(1), event_id(0, 2)).await;
+    let in_memory = appended(&store, webhook(1), event_id(9_000, 3)).await;
+    let tables = store.shared.tables().unwrap();
+    assert!(tables.lanes.contains_key(super::keys::lane(&with_row)).unwrap(), "it was written when a newer one came");
+    let mut frame = archive::Frame::default();
+    for entry in [with_row, in_memory] {
+        let attempt = Some(crate::store::contract::fixtures::attempt(1, true));
+        let row = rows::HistoryRow { kind: entry.kind, at: at(1), standing: rows::Standing::Delivered, attempt };
+        frame.add((entry.webhook, entry.event), &row).unwrap();
+    }
+    tables.archive.append(frame).unwrap();
+    drop(tables);
+    let store = house.reopen(Arc::new(store), Ending::Killed).await;
+    assert_eq!(store.lane(part(webhook(1), waits.class)).await.unwrap(), [waits]);
+    assert_eq!((store.unfinished(), store.recovery().unfinished), (1, 1));
+    let query = DeliveryQuery { webhook: webhook(1), status: None, kind: None, before: None, limit: 9 };
+    let listed = store.deliveries(query).await.unwrap();
+    let told: Vec<_> = listed.iter().map(|delivery| (delivery.event, delivery.status)).collect();
+    let (delivered, pending) = (DeliveryStatus::Delivered, DeliveryStatus::Pending);
+    assert_eq!(told, [(in_memory.event, delivered), (waits.event, pending), (with_row.event, delivered)]);
 }
