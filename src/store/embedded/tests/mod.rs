@@ -255,9 +255,10 @@ async fn what_the_archive_tells_to_be_delivered_waits_no_more() {
     let store = EmbeddedStore::open(config(&house.path())).unwrap();
     let with_row = appended(&store, webhook(1), event_id(0, 1)).await;
     let waits = appended(&store, webhook(1), event_id(0, 2)).await;
-    let in_memory = appended(&store, webhook(1), event_id(9_000, 3)).await;
+    appended(&store, webhook(2), event_id(5_000, 3)).await;
+    let in_memory = appended(&store, webhook(1), event_id(9_000, 4)).await;
     let tables = store.shared.tables().unwrap();
-    assert!(tables.lanes.contains_key(super::keys::lane(&with_row)).unwrap(), "it was written when a newer one came");
+    assert!(tables.lanes.contains_key(super::keys::lane(&with_row)).unwrap(), "it was written when a newer ones came");
     let mut frame = archive::Frame::default();
     for entry in [with_row, in_memory] {
         let attempt = Some(crate::store::contract::fixtures::attempt(1, true));
@@ -268,7 +269,7 @@ async fn what_the_archive_tells_to_be_delivered_waits_no_more() {
     drop(tables);
     let store = house.reopen(Arc::new(store), Ending::Killed).await;
     assert_eq!(store.lane(part(webhook(1), waits.class)).await.unwrap(), [waits]);
-    assert_eq!((store.unfinished(), store.recovery().unfinished), (1, 1));
+    assert_eq!((store.unfinished(), store.recovery().unfinished), (2, 2));
     let query = DeliveryQuery { webhook: webhook(1), status: None, kind: None, before: None, limit: 9 };
     let listed = store.deliveries(query).await.unwrap();
     let told: Vec<_> = listed.iter().map(|delivery| (delivery.event, delivery.status)).collect();
