@@ -49,7 +49,7 @@ fi
 
 say 'stubs for the layer of dependencies'
 mkdir -p "$work/build/load"
-cp Cargo.toml Cargo.lock "$work/build"
+cp -r Cargo.toml Cargo.lock .cargo "$work/build"
 cp load/Cargo.toml "$work/build/load"
 # A target that there is not: cargo gets as far as to know all others, and builds nothing.
 (cd "$work/build" && sh "$OLDPWD/docker/stubs.sh" && ! cargo check --locked -p pombo --bin none 2>"$work/said")

@@ -143,6 +143,17 @@ async fn cost(api: &mut Api, instance: &str, inbox: &Inbox, pombo: &Pombo, deliv
     ((pombo.cpu_ticks() - began) * tick_us) as f64 / deliveries as f64
 }
 
+/// Until the engine does next to nothing: what came in has been merged into its files.
+async fn until_at_rest(pombo: &Pombo) {
+    until_true("what came in is merged", Duration::from_mins(2), async || {
+        let before = pombo.cpu_ticks();
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let used = pombo.cpu_ticks() - before;
+        (used <= 1, used)
+    })
+    .await;
+}
+
 /// A port below those the system hands out by itself: nothing takes it while its receiver is down.
 fn quiet_port() -> SocketAddr {
     let first = 10_000 + (std::process::id() % 1_900) as u16;
@@ -187,6 +198,8 @@ async fn a_dead_receiver_with_a_big_backlog_fills_no_memory_and_comes_back_gentl
     let filling_kib = watch.most_kib();
     let standing = latency(&mut api, &well, &inbox).await;
     let standing_kib = pombo.rss_kib();
+    let cost_merging = cost(&mut api, &well, &inbox, &pombo, backlog / 50).await;
+    until_at_rest(&pombo).await;
     let cost_beside = cost(&mut api, &well, &inbox, &pombo, backlog / 50).await;
     assert_eq!(api.unfinished(&hook).await, backlog);
     let filled = watch.most_kib();
@@ -230,7 +243,8 @@ async fn a_dead_receiver_with_a_big_backlog_fills_no_memory_and_comes_back_gentl
     println!(
         "{backlog} pending: posted in {posting:.1?}, started again in {starting:.2?}; RSS in MiB: {} filling, {} standing, {} \
          draining at most; healthy latency in ms (p50, p95): {before:.1?} before, {standing:.1?} beside the backlog, {after:.1?} \
-         after the start; healthy deliveries cost {cost_before:.1} µs before and {cost_beside:.1} beside it; {goal} drained in {draining:.1?}, {left} left, every 2 s: {steps:?}",
+         after the start; healthy deliveries cost {cost_before:.1} µs before, {cost_merging:.1} right after it \
+         came in and {cost_beside:.1} beside it; {goal} drained in {draining:.1?}, {left} left, every 2 s: {steps:?}",
         filling_kib >> 10,
         standing_kib >> 10,
         drained_kib >> 10

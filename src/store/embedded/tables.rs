@@ -19,7 +19,7 @@ const MIB: u64 = 1024 * 1024;
 const LOG_BYTES: u64 = 64 * MIB;
 
 /// Full write buffers that may wait to be written to files, over all tables. The library alone would let four of each table wait.
-const MAX_FULL_BUFFERS: usize = 2;
+const MAX_FULL_BUFFERS: usize = 1;
 /// One commit waits no longer for them: when writing files fails, the commit itself has to find out.
 const BUFFERS_WAIT: Duration = Duration::from_secs(1);
 
@@ -101,8 +101,8 @@ impl Tables {
             lanes: db.keyspace("lanes", || sized(4))?,
             history: db.keyspace("history", history)?,
             dead: db.keyspace("dead", || sized(2))?,
-            client_ids: db.keyspace("client_ids", || sized(4))?,
-            messages: db.keyspace("messages", || sized(4))?,
+            client_ids: db.keyspace("client_ids", || sized(2))?,
+            messages: db.keyspace("messages", || sized(2))?,
             directory: db.keyspace("directory", || sized(2))?,
             meta: db.keyspace("meta", || sized(1))?,
             db,
