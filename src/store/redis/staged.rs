@@ -142,7 +142,7 @@ impl Staged {
     }
 
     /// The bodies, and first their bucket's place in the index, so that retention finds them whatever happens to the script.
-    fn ahead(&self, shared: &Shared, shard: ShardId) -> Vec<Cmd> {
+    pub fn ahead(&self, shared: &Shared, shard: ShardId) -> Vec<Cmd> {
         let commands = self.bodies.iter().flat_map(|(bucket, bodies)| {
             let mut index = cmd("ZADD");
             index.arg(shared.keys.of(shard, b"b")).arg(*bucket).arg(*bucket);
@@ -157,7 +157,8 @@ impl Staged {
         commands.collect()
     }
 
-    fn call(&mut self, shared: &Shared, shard: ShardId) -> Result<Call, StoreError> {
+    /// The script's part, to be made once.
+    pub fn call(&mut self, shared: &Shared, shard: ShardId) -> Result<Call, StoreError> {
         let groups = std::mem::take(&mut self.messages).groups(self.clients.count == 0);
         let (wake, fence) = (shared.config.many_nodes, shared.fence(shard));
         let mut call = Call::new(shared.keys.base(shard));

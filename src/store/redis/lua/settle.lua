@@ -46,22 +46,33 @@ end
 
 -- Removes what was delivered at once; answers how many were there.
 -- When as many as are told leave, all were where they are told to be: a member stands in a lane once, and nothing moves an entry within
--- its lane before its first attempt. Else which of them left must be found out afterwards (has_left), and that takes their bodies.
+-- its lane before its first attempt. Else it must be found out afterwards which of them left (who_left), and that takes their bodies.
 local function remove(key, first, number, expected, are_bodies_here)
   local last = first + number - 1
   if not are_bodies_here and not are_in_place(key, first, last, expected) then return 0 end
   return redis.call('ZREM', key, unpack(ARGV, first, last))
 end
 
--- Whether an entry has just left, of a lane which not all left that were to. An entry without an attempt has a body and no record, and
--- stands in one of two lanes. So one that had not stood here has a record, stands in the other lane, or its event is forgotten.
-local function has_left(webhook, class, member)
-  local event = string.sub(member, 1, 16)
-  if redis.call('ZLEXCOUNT', base .. 'h:' .. webhook, '[' .. event, '[' .. event .. '\255') > 0 then return false end
-  if redis.call('ZSCORE', base .. 'l:' .. webhook .. (class == '1' and '2' or '1'), member) then return false end
-  local high, low = struct.unpack('>I2I4', event)
-  local bucket = string.format('%.0f', math.floor((high * 4294967296 + low) / 8192))
-  return redis.call('HEXISTS', base .. 'e:' .. bucket, event) == 1
+-- Which of those that were to leave a lane have left it, when only some have. An entry without an attempt has a body and no record, and
+-- stands in one of two lanes. So one that did not stand here has a record, stands in the other lane, or its event is forgotten.
+-- Where that does not tell it, as with bodies in another shard than their ids tell: all of which it may be so. They were delivered.
+local function who_left(webhook, class, first, number, left)
+  local may_have, is_known, may, known = {}, {}, 0, 0
+  local other = base .. 'l:' .. webhook .. (class == '1' and '2' or '1')
+  for k = 1, left > 0 and number or 0 do
+    local member = ARGV[first + k - 1]
+    local event = string.sub(member, 1, 16)
+    local recorded = redis.call('ZLEXCOUNT', base .. 'h:' .. webhook, '[' .. event, '[' .. event .. '\255')
+    if recorded == 0 and not redis.call('ZSCORE', other, member) then
+      may_have[k], may = true, may + 1
+      local high, low = struct.unpack('>I2I4', event)
+      local bucket = string.format('%.0f', math.floor((high * 4294967296 + low) / 8192))
+      if redis.call('HEXISTS', base .. 'e:' .. bucket, event) == 1 then
+        is_known[k], known = true, known + 1
+      end
+    end
+  end
+  return may > left and known == left and is_known or may_have
 end
 
 local scored = {}
@@ -78,10 +89,11 @@ end
 local function delivered_one_by_one(entries, lane, first, number, left, scores, holds)
   local webhook, class = string.sub(lane, 1, 16), string.sub(lane, 17)
   local score, hold = string.gmatch(scores, '%d+'), string.gmatch(holds, '%d+')
-  for k = 0, number - 1 do
-    local member, told, expected, holding = ARGV[first + k], ARGV[first + number + k], score(), hold()
-    if left > 0 and has_left(webhook, class, member) then
-      record(base .. 'h:' .. webhook, first + number + k, 1)
+  local has_left = who_left(webhook, class, first, number, left)
+  for k = 1, number do
+    local member, told, expected, holding = ARGV[first + k - 1], ARGV[first + number + k - 1], score(), hold()
+    if has_left[k] then
+      record(base .. 'h:' .. webhook, first + number + k - 1, 1)
       bytes = bytes + #told
       held = held + tonumber(holding)
     else
