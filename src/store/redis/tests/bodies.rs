@@ -100,12 +100,16 @@ async fn the_body_of_an_event_that_was_known_does_not_stay() {
 }
 
 #[tokio::test]
-async fn retention_removes_a_body_whose_append_was_cut_off() {
+async fn retention_removes_a_body_whose_append_was_cut_off_and_none_that_is_on_its_way() {
     let house = Tenancy::new();
     let store = house.enter().await;
     send_bodies(&store, &one(1)).await;
     assert!(is_stored(&store, one(1).event.id).await);
     assert!(store.timeline(one(1).entries[0].webhook_id(), one(1).event.id).await.unwrap().is_none());
+    let no_room = Retention { history_max_bytes: 0, ..fixtures::a_week() };
+    store.append(vec![append(event(event_id(1_000, 2)), &[])]).await.unwrap();
+    assert_eq!(fixtures::retained(&*store, at(3_000), no_room).await.events, 1, "owed to nobody");
+    assert!(is_stored(&store, one(1).event.id).await);
     let after = at(8 * 24 * fixtures::HOUR);
     assert_eq!(fixtures::retained(&*store, after, fixtures::a_week()).await.events, 1);
     assert_eq!(sums_of(&store, home()).await, (0, 0), "it was never counted");
