@@ -152,10 +152,10 @@ local function behind(mark, id)
   return string.sub(mark, 1, 8) ~= nonce, floor
 end
 
--- A sorted set of at most 128 short members is one piece of memory that Redis walks through twice for each that comes: from some twenty
--- on that costs several times what the other form does. One that is too long for the short form brings a lane into the other, in which
--- it stays until it is empty.
-local WALKED, LONG = 24, string.rep('-', 65)
+-- A sorted set of at most 128 short members is one piece of memory that Redis walks through twice for each that comes, which long before
+-- that costs more than the other form. One that is too long for the short form brings a lane into the other, in which it stays until it
+-- is empty.
+local WALKED, LONG = 64, string.rep('-', 65)
 
 -- Answers how many there are now.
 local function enter(key, number, ...)

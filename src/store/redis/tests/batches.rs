@@ -145,7 +145,7 @@ async fn a_lane_is_counted_and_read_right_while_it_grows_past_what_lies_in_one_p
     let store = house.enter().await;
     let mut waiting = Vec::new();
     // Past it at once, by one, by many, and from the beginning again.
-    for (round, number) in [30_u64, 20, 3, 1, 1, 40].into_iter().enumerate() {
+    for (round, number) in [70_u64, 20, 3, 1, 1, 40].into_iter().enumerate() {
         let ids = (0..number).map(|n| event_id(round as u64, u128::from(n)));
         let batch = ids.map(|id| append(event(id), &[entry(webhook(1), id)]));
         let batch: Vec<_> = batch.collect();
