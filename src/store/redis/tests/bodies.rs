@@ -3,7 +3,7 @@
 
 use super::batches::sums_of;
 use super::*;
-use crate::domain::EventId;
+use crate::domain::{EventId, LaneClass, LaneEntry};
 use crate::store::StoreError;
 use crate::store::redis::staged::Staged;
 
@@ -97,6 +97,43 @@ async fn the_body_of_an_event_that_was_known_does_not_stay() {
     assert_eq!(store.append(vec![named(2), named(3)]).await.unwrap(), [first, first]);
     assert!(!is_stored(&store, named(2).event.id).await && !is_stored(&store, named(3).event.id).await);
     assert_eq!(sums_of(&store, home()).await, before);
+}
+
+#[tokio::test]
+async fn an_event_that_is_known_as_itself_keeps_its_body() {
+    let house = Tenancy::new();
+    let store = house.enter().await;
+    let mut named = one(1);
+    Arc::make_mut(&mut named.event).client_id = Some("order-7".into());
+    // As a client of a cluster sends it again when the connection broke before the answer.
+    store.append(vec![named.clone()]).await.unwrap();
+    let before = sums_of(&store, home()).await;
+    assert_eq!(store.append(vec![named.clone()]).await.unwrap(), [Appended::Duplicate(named.event.id)]);
+    assert!(is_stored(&store, named.event.id).await);
+    assert_eq!(sums_of(&store, home()).await, before);
+}
+
+#[tokio::test]
+async fn an_append_that_was_given_up_takes_nothing_from_the_one_that_came_instead() {
+    let house = Tenancy::new();
+    let store = house.enter().await;
+    let waiting = appended_one(&store).await;
+    let retry = LaneEntry { class: LaneClass::Retry, attempts: 1, ..waiting };
+    store.settle(vec![settle(waiting, Next::Move(retry))]).await.unwrap();
+    // What was sent before comes only now: the process has announced since that it gave it up.
+    let late = staged(&one(1)).call(&store.shared, home()).unwrap();
+    let mut announce = redis::cmd("SET");
+    let nonce = store.shared.keys.of(home(), &crate::store::redis::keys::named("g:", &store.shared.nonce));
+    announce.arg(nonce).arg(u64::MAX >> 12);
+    store.shared.link.run(&announce).await.unwrap();
+    let refused = store.shared.link.call(&store.shared.scripts.append, &late).await;
+    assert!(refused.is_err());
+    assert!(is_stored(&store, one(1).event.id).await, "its retry would have nothing to deliver");
+}
+
+async fn appended_one(store: &RedisStore) -> LaneEntry {
+    assert_eq!(store.append(vec![one(1)]).await.unwrap(), [Appended::New]);
+    one(1).entries[0]
 }
 
 #[tokio::test]
