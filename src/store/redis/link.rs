@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::script::{Call, Script};
 use super::url::{Place, RedisUrl};
@@ -221,6 +221,59 @@ impl Link {
             }
             answer => answer.map_err(|error| self.fault(&error)),
         }
+    }
+
+    /// Runs a script that relies on commands before it. All are written together, so it costs no second way there and back.
+    ///
+    /// The script must notice when one of them was not carried out: it runs all the same.
+    ///
+    /// # Errors
+    /// The script's, or, as its cause, that of the first of the commands that failed.
+    pub async fn call_behind(&self, ahead: Vec<Cmd>, script: &Script, call: &Call) -> Result<Value, StoreError> {
+        let mut answers = self.try_run_all(ahead, call.by_hash(script), script.kind).await?;
+        match answers.pop().unwrap_or(Ok(Value::Nil)) {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.run_as(&call.whole(script), script.kind).await
+            }
+            Err(error) => Err(self.fault(answers.iter().find_map(|answer| answer.as_ref().err()).unwrap_or(&error))),
+            Ok(answer) => Ok(answer),
+        }
+    }
+
+    /// The answers of all, the last one's last; or one error, when none is known.
+    async fn try_run_all(
+        &self,
+        ahead: Vec<Cmd>,
+        last: Cmd,
+        kind: CommandKind,
+    ) -> Result<Vec<Result<Value, RedisError>>, StoreError> {
+        let began = Instant::now();
+        self.in_time(async {
+            let connected = self.connection().await.inspect_err(|_| self.failed(CommandFault::Connection));
+            let (number, connection) = connected?;
+            let answers = match connection {
+                Connection::One(mut one) => {
+                    let mut commands = Pipeline::with_capacity(ahead.len() + 1);
+                    let count = ahead.len() + 1;
+                    for command in ahead.into_iter().chain([last]) {
+                        commands.add_command(command);
+                    }
+                    let answers = one.req_packed_commands(&commands, 0, count).await;
+                    answers.map_or_else(|error| vec![Err(error)], |answers| answers.into_iter().map(Ok).collect())
+                }
+                // A shard that has moved is followed command by command.
+                Connection::Cluster(mut cluster) => {
+                    let mut answers = Vec::with_capacity(ahead.len() + 1);
+                    for command in ahead.iter().chain([&last]) {
+                        answers.push(cluster.req_packed_command(command).await);
+                    }
+                    answers
+                }
+            };
+            self.meters.seconds[kind as usize].record(began.elapsed());
+            Ok(answers.into_iter().map(|answer| self.looked_at(number, answer)).collect())
+        })
+        .await
     }
 
     fn fault(&self, error: &RedisError) -> StoreError {

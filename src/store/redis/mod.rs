@@ -2,7 +2,8 @@
 //!
 //! - Everything of an instance lives in one of [`ShardId::COUNT`](crate::domain::ShardId::COUNT) shards, a lane in its webhook's
 //!   shard, which its id tells: nothing has to be looked up. Each script touches one shard. Names: `keys`; values: `rows`.
-//! - A batch is one script call per shard, not one per event: `append`, `settle`.
+//! - A batch is one script call per shard, not one per event: `append`, `settle`. Bodies go ahead of it by a plain command (`staged`):
+//!   a body without entries is nobody's, and retention removes it; entries never stand without their bodies.
 //! - Several nodes append to one lane: the script keeps the order of places the order of commits, and [`Appended::Late`] tells a
 //!   node that it is not the only one.
 //! - Settlements are fenced ([`RedisStore::set_fence`]): a deposed owner is refused inside the script (P9).

@@ -26,6 +26,8 @@ const ANEW_AFTER: Duration = Duration::from_hours(1);
 const EVENTS_PER_STEP: usize = 256;
 const DEAD_PER_STEP: u64 = 256;
 const DELIVERIES_PER_CALL: usize = 256;
+/// A body whose append is under way has no entries yet. None is answered later than the time-out; clocks of nodes differ by less than this.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
 /// Buckets begun in one step.
 const BUCKETS_PER_STEP: usize = 16;
 
@@ -150,7 +152,7 @@ async fn remove_events(
             return Ok(false);
         }
         let found = read_events(shared, shard, walk.bucket, &looked_at).await?;
-        let sizes = removable(shared, &found).await?;
+        let sizes = removable(shared, now, &found).await?;
         let (mut going, mut reached) = (Vec::new(), None);
         for ((id, row, size), records) in found.into_iter().zip(sizes) {
             if is_over(id, excess) {
@@ -243,12 +245,17 @@ async fn standing(shared: &Shared, deliveries: &[LaneEntry]) -> Result<Vec<i64>,
     Ok(standing)
 }
 
-/// For each event the bytes of its deliveries' records; `None` when one of them holds it.
-async fn removable(shared: &Shared, found: &Found) -> Result<Vec<Option<u64>>, StoreError> {
+/// For each event the bytes of its deliveries' records; `None` when one of them holds it, or all may be on their way.
+async fn removable(shared: &Shared, now: Timestamp, found: &Found) -> Result<Vec<Option<u64>>, StoreError> {
     let deliveries: Vec<_> = found.iter().flat_map(|(id, row, _)| row.owed(*id)).collect();
     let mut standing = standing(shared, &deliveries).await?.into_iter();
+    let on_its_way = now.before(shared.config.timeout + CLOCKS_DIFFER);
     let sum = |(id, row, _): &(EventId, EventRow, u64)| {
         let of_event: Vec<_> = standing.by_ref().take(row.owed(*id).count()).collect();
+        let has_come = of_event.is_empty() || of_event.iter().any(|bytes| *bytes != 0);
+        if !has_come && id.timestamp() >= on_its_way {
+            return None;
+        }
         of_event.into_iter().map(|bytes| u64::try_from(bytes).ok()).sum()
     };
     Ok(found.iter().map(sum).collect())

@@ -68,6 +68,7 @@ struct Group {
     held: u64,
     scores: String,
     holds: String,
+    has_far_bodies: bool,
     /// Everything else, and how many that are.
     others: Call,
     other_count: u64,
@@ -86,6 +87,7 @@ impl Group {
         let record = Record::bytes(entry.event, &head(entry.kind, *at, Standing::Delivered)?, &attempt(settle)?);
         self.record_bytes += record.len() as u64;
         self.held += u64::from(entry.data_bytes);
+        self.has_far_bodies |= ShardId::of_event(entry.event) != ShardId::of_webhook(entry.webhook);
         self.members.arg(&member(entry)?);
         self.records.arg(&record);
         Ok(())
@@ -98,7 +100,7 @@ impl Group {
 
     fn head(&self, call: &mut Call) {
         call.number(self.members.len() as u64).arg(self.scores.as_bytes()).number(self.record_bytes).number(self.held);
-        call.arg(self.holds.as_bytes()).number(self.other_count);
+        call.arg(self.holds.as_bytes()).arg(if self.has_far_bodies { b"0" } else { b"1" }).number(self.other_count);
     }
 
     fn body(&self, call: &mut Call) {

@@ -1,10 +1,12 @@
 //! One call of the append script in the making.
 //!
 //! What belongs to one key lies together, as the command takes it: the script hands it on as it is. Which events it belongs to is told
-//! beside it, for the calls in which some are known already.
+//! beside it, for the calls in which some are known already. Bodies go ahead of the script, see there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use redis::{Cmd, cmd};
 
 use super::answer::{all_bytes, event_id, fields, list, number, numbers};
 use super::counts::Counted;
@@ -53,7 +55,8 @@ pub struct Staged {
     events: Vec<EventId>,
     clients: Part,
     client_bucket: Option<u64>,
-    bodies: BTreeMap<u64, Part>,
+    /// Events with their bodies, by bucket.
+    bodies: BTreeMap<u64, Vec<(EventId, Vec<u8>)>>,
     body_bytes: u64,
     lanes: BTreeMap<(WebhookIdBits, LaneClass), Vec<(u64, LaneEntry)>>,
     held: u64,
@@ -69,8 +72,7 @@ impl Staged {
         let number = self.enter(event.id, here);
         let blob = encode_event(append)?;
         self.body_bytes += 16 + blob.len() as u64;
-        let bodies = self.bodies.entry(keys::event_bucket(event.id)).or_default();
-        bodies.of(number).arg(&event.id.to_be_bytes()).arg(&blob);
+        self.bodies.entry(keys::event_bucket(event.id)).or_default().push((event.id, blob));
         if let Some(client_id) = &event.client_id {
             let bucket = keys::client_bucket(event.accepted_at);
             self.client_bucket = self.client_bucket.max(Some(bucket));
@@ -115,7 +117,7 @@ impl Staged {
 
     pub async fn send(mut self, shared: &Shared, shard: ShardId) -> Result<Vec<Appended>, StoreError> {
         let call = self.call(shared, shard)?;
-        let told = shared.confirmed().call(&shared.scripts.append, &call).await?;
+        let told = shared.confirmed().call_behind(self.ahead(shared, shard), &shared.scripts.append, &call).await?;
         let [sequence, duplicates, late, lengths] = fields(told)?;
         let counted = self.lanes.keys().map(|(webhook, class)| Counted::Waiting(*webhook, *class));
         shared.counts.tell(number(&sequence)?, counted.zip(numbers(lengths)?));
@@ -139,7 +141,24 @@ impl Staged {
         Ok(answers)
     }
 
-    fn call(&mut self, shared: &Shared, shard: ShardId) -> Result<Call, StoreError> {
+    /// The bodies, and first their bucket's place in the index, so that retention finds them whatever happens to the script.
+    pub fn ahead(&self, shared: &Shared, shard: ShardId) -> Vec<Cmd> {
+        let commands = self.bodies.iter().flat_map(|(bucket, bodies)| {
+            let mut index = cmd("ZADD");
+            index.arg(shared.keys.of(shard, b"b")).arg(*bucket).arg(*bucket);
+            let bytes = bodies.iter().map(|(_, blob)| 32 + blob.len()).sum::<usize>();
+            let mut set = Cmd::with_capacity(2 + 2 * bodies.len(), 64 + bytes);
+            set.arg("HSET").arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
+            for (id, blob) in bodies {
+                set.arg(&id.to_be_bytes()[..]).arg(&blob[..]);
+            }
+            [index, set]
+        });
+        commands.collect()
+    }
+
+    /// The script's part, to be made once.
+    pub fn call(&mut self, shared: &Shared, shard: ShardId) -> Result<Call, StoreError> {
         let groups = std::mem::take(&mut self.messages).groups(self.clients.count == 0);
         let (wake, fence) = (shared.config.many_nodes, shared.fence(shard));
         let mut call = Call::new(shared.keys.base(shard));
@@ -149,9 +168,13 @@ impl Staged {
         call.number(self.body_bytes).number(self.held).arg(self.holds.0.as_bytes());
         call.number(self.clients.count).number(self.bodies.len() as u64);
         call.number(self.lanes.len() as u64).number(groups.len() as u64);
-        call.arg(self.clients.events.0.as_bytes()).extend(&self.clients.written);
+        call.arg(self.clients.events.0.as_bytes());
+        let has_bodies = !self.bodies.is_empty();
+        let ids: Vec<_> = self.events.iter().filter(|_| has_bodies).flat_map(|id| id.to_be_bytes()).collect();
+        call.arg(&ids).extend(&self.clients.written);
         for (bucket, bodies) in &self.bodies {
-            bodies.head(call.number(*bucket));
+            let (one, _) = bodies.first().expect("a bucket is made for an event");
+            call.number(*bucket).arg(&one.to_be_bytes());
         }
         let mut entries = Call::default();
         for ((webhook, class), lane) in &mut self.lanes {
@@ -171,9 +194,6 @@ impl Staged {
         }
         for group in &groups {
             group.head(&mut call);
-        }
-        for bodies in self.bodies.values() {
-            call.extend(&bodies.written);
         }
         call.extend(&entries);
         for group in &groups {

@@ -1,15 +1,16 @@
 -- Stores events, their lane entries and what they tell of messages: one shard, one call, all or nothing.
+-- The bodies came just before, by commands of their own: through here each of their bytes would be hashed and copied twice. Until their
+-- entries stand in lanes nobody looks for them, and a call that is refused, or finds events known, takes theirs away again.
 -- The first write is one that Redis refuses when memory is short, so a refused call has changed nothing.
 --
 -- KEYS[1]: what all keys of the shard begin with.
 -- ARGV: nonce of the process, its fence or '', wake others (1|0), bucket of client ids or '', greatest earliness in ms,
 --   generation of the process's appends, number of events, bytes of their bodies, bytes their entries hold, these one by one;
---   numbers of client ids, buckets, lanes, groups of messages; events with a client id; then
+--   numbers of client ids, buckets, lanes, groups of messages; events with a client id; ids of all events whose bodies are here; then
 --   client ids: field, event and when it was accepted
---   buckets: bucket, number of bodies, their events
+--   buckets: bucket, one of the events whose bodies came in the command for it
 --   lanes: name, rising (1|0), number of entries, their events, number of history records (none or as many as entries)
 --   groups: day, number of messages, their events, whether each message is there once (1|0)
---   bodies, bucket by bucket: id, blob
 --   entries, lane by lane, by event id: due, member; then the lane's records, each or ''
 --   messages, group by group: field, row or rows
 -- Events are told by number, first is 1. Nearly always all are new and in order: then what lies in ARGV as a command wants it is
@@ -20,16 +21,14 @@ local base, ARGV, unpack = KEYS[1], ARGV, unpack
 local nonce, fence, wake, clock = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local events, bytes, held = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local clients, buckets, lanes, groups = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local BUCKET, LANE, GROUP = 3, 5, 4
+local BUCKET, LANE, GROUP = 2, 5, 4
 local DAY = 86400000
-local client_ids = 15 -- ahead of the first
+local ids = ARGV[16]
+local client_ids = 16 -- ahead of the first
 local bucket_headers = client_ids + 2 * clients
 local lane_headers = bucket_headers + BUCKET * buckets
 local group_headers = lane_headers + LANE * lanes
 local at = group_headers + GROUP * groups
-
-local announced = redis.call('GET', base .. 'g:' .. nonce)
-if announced and tonumber(ARGV[6]) < tonumber(announced) then return redis.error_reply('OUTDATED this append was given up') end
 
 local function greater(a, b)
   local a1, a2, a3, a4 = struct.unpack('>I4I4I4I4', a)
@@ -49,6 +48,51 @@ local function numbers(told)
   local list = {}
   for number in string.gmatch(told, '%d+') do list[#list + 1] = tonumber(number) end
   return list
+end
+
+local function key_of_body(id) return base .. 'e:' .. string.format('%.0f', math.floor(millis(id) / 8192)) end
+
+-- Whether this call was carried out before, and then sent again by what lies between its caller and Redis.
+local function came_before()
+  local entries = at
+  for l = 1, lanes do
+    local header = lane_headers + (l - 1) * LANE
+    local number = tonumber(ARGV[header + 3])
+    for k = 1, number do
+      if redis.call('ZSCORE', base .. 'l:' .. ARGV[header + 1], ARGV[entries + 2 * k]) then return true end
+    end
+    entries = entries + 2 * number + tonumber(ARGV[header + 5])
+  end
+end
+
+-- Takes all bodies away again. Where Redis lets nothing be written that fails as well, and retention finds them.
+local function refuse(answer)
+  if came_before() then return answer end
+  for at = 1, #ids, 16 do
+    local id = string.sub(ids, at, at + 15)
+    redis.pcall('HDEL', key_of_body(id), id)
+  end
+  for b = 1, buckets do
+    local bucket = ARGV[bucket_headers + (b - 1) * BUCKET + 1]
+    if redis.call('EXISTS', base .. 'e:' .. bucket) == 0 then redis.pcall('ZREM', base .. 'b', bucket) end
+  end
+  return answer
+end
+
+local announced = redis.call('GET', base .. 'g:' .. nonce)
+-- Its bodies are left to retention: the same events may have come by a later call whose entries have moved on by now.
+if announced and tonumber(ARGV[6]) < tonumber(announced) then return redis.error_reply('OUTDATED this append was given up') end
+for b = 1, buckets do
+  local header = bucket_headers + (b - 1) * BUCKET
+  -- A command is carried out whole or not at all, so one tells of all.
+  if redis.call('HEXISTS', base .. 'e:' .. ARGV[header + 1], ARGV[header + 2]) == 0 then
+    return refuse(redis.error_reply('BODIES of these events did not come'))
+  end
+end
+for b = 1, buckets do
+  local bucket = ARGV[bucket_headers + (b - 1) * BUCKET + 1]
+  local indexed = redis.pcall('ZADD', base .. 'b', bucket, bucket)
+  if type(indexed) == 'table' and indexed.err then return refuse(indexed) end
 end
 
 local duplicate, duplicates = {}, {}
@@ -90,30 +134,12 @@ if not all_new then
   end
 end
 
-for b = 1, buckets do
-  local header = bucket_headers + (b - 1) * BUCKET
-  local bucket, number = ARGV[header + 1], tonumber(ARGV[header + 2])
-  local key = base .. 'e:' .. bucket
-  if all_new then
-    redis.call('HSET', key, unpack(ARGV, at + 1, at + 2 * number))
-    redis.call('ZADD', base .. 'b', bucket, bucket)
-  else
-    local bodies = {}
-    for k, i in ipairs(numbers(ARGV[header + 3])) do
-      local id, blob = ARGV[at + 2 * k - 1], ARGV[at + 2 * k]
-      if duplicate[i] then
-        bytes = bytes - 16 - #blob
-      else
-        bodies[#bodies + 1] = id
-        bodies[#bodies + 1] = blob
-      end
-    end
-    if #bodies > 0 then
-      redis.call('HSET', key, unpack(bodies))
-      redis.call('ZADD', base .. 'b', bucket, bucket)
-    end
-  end
-  at = at + 2 * number
+for k = 1, #duplicates, 2 do
+  local i = duplicates[k]
+  local id = string.sub(ids, 16 * i - 15, 16 * i)
+  bytes = bytes - 16 - redis.call('HSTRLEN', key_of_body(id), id)
+  -- Known as itself when the whole call comes a second time: then the body is the one that was stored.
+  if duplicates[k + 1] ~= id then redis.call('HDEL', key_of_body(id), id) end
 end
 
 -- What was appended last, by whom: a place must sort after it, or its lane's owner could have read past it.
@@ -126,7 +152,23 @@ local function behind(mark, id)
   return string.sub(mark, 1, 8) ~= nonce, floor
 end
 
-local names, marks, moved_marks, is_late, woken = {}, {}, {}, {}, {}
+-- A sorted set of at most 128 short members is one piece of memory that Redis walks through twice for each that comes, which long before
+-- that costs more than the other form. One that is too long for the short form brings a lane into the other, in which it stays until it
+-- is empty.
+local WALKED, LONG = 64, string.rep('-', 65)
+
+-- Answers how many there are now.
+local function enter(key, number, ...)
+  local before = redis.call('ZCARD', key)
+  if before < WALKED and before + number >= WALKED then
+    local now = before + redis.call('ZADD', key, '0', LONG, ...) - 1
+    redis.call('ZREM', key, LONG)
+    return now
+  end
+  return before + redis.call('ZADD', key, ...)
+end
+
+local names, marks, moved_marks, is_late, woken, lengths = {}, {}, {}, {}, {}, {}
 for l = 1, lanes do names[l] = ARGV[lane_headers + (l - 1) * LANE + 1] end
 if lanes > 0 then marks = redis.call('HMGET', base .. 'm', unpack(names)) end
 for l = 1, lanes do
@@ -136,7 +178,7 @@ for l = 1, lanes do
   if all_new and rising then late, floor = behind(marks[l], string.sub(ARGV[at + 2], 1, 16)) end
   if all_new and records == 0 and not late and not floor then
     last = string.sub(ARGV[at + 2 * number], 1, 16)
-    redis.call('ZADD', key, unpack(ARGV, at + 1, at + 2 * number))
+    lengths[l] = enter(key, number, unpack(ARGV, at + 1, at + 2 * number))
   else
     local adds, history = {}, {}
     for k, i in ipairs(numbers(ARGV[header + 4])) do
@@ -160,7 +202,7 @@ for l = 1, lanes do
         if late then is_late[i] = true end
       end
     end
-    if last then redis.call('ZADD', key, unpack(adds)) end
+    lengths[l] = last and enter(key, #adds / 2, unpack(adds)) or redis.call('ZCARD', key)
     if #history > 0 then redis.call('ZADD', base .. 'h:' .. webhook, unpack(history)) end
   end
   at = at + 2 * number + records
@@ -251,9 +293,8 @@ if wake == '1' and #woken > 0 then
   local owner = redis.call('GET', base .. 'owner')
   if owner and owner ~= fence then redis.call('PUBLISH', string.sub(base, 1, -2) .. '-wake', table.concat(woken)) end
 end
-local lates, lengths = {}, {}
+local lates = {}
 for i = 1, events do
   if is_late[i] then lates[#lates + 1] = i end
 end
-for l = 1, lanes do lengths[l] = redis.call('ZCARD', base .. 'l:' .. names[l]) end
 return { redis.call('HINCRBY', base .. 's', 'seq', 1), duplicates, lates, lengths }

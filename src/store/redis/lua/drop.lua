@@ -8,5 +8,6 @@ for i = 2, #ARGV do
   if redis.call('HDEL', key, ARGV[i]) == 1 then bytes = bytes + size + 16 end
 end
 if redis.call('EXISTS', key) == 0 then redis.call('ZREM', base .. 'b', ARGV[1]) end
-if bytes > 0 then redis.call('HINCRBY', base .. 's', 'bytes', -bytes) end
+-- A body whose append was cut off before its script was never counted.
+if bytes > 0 and redis.call('HINCRBY', base .. 's', 'bytes', -bytes) < 0 then redis.call('HSET', base .. 's', 'bytes', '0') end
 return bytes

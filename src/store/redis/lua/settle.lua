@@ -3,7 +3,8 @@
 -- KEYS[1]: what all keys of the shard begin with.
 -- ARGV: fence or '' (not checked), number of groups, number of keys to count; then
 --   groups: name of the lane the entries leave; of those that were delivered at once their number, scores, bytes of their records,
---     bytes they held, these one by one; number of other entries. A delivery is at most once in a group
+--     bytes they held, these one by one, whether the bodies of all of them are in this shard (1|0); number of other entries. A
+--     delivery is at most once in a group
 --   keys to count, without the shard's beginning
 --   group by group: members of what was delivered at once, its records, other entries
 --   other entries: member, score, event, head of the history record, attempt or '', bytes it held and holds no more, flags; flags
@@ -29,7 +30,7 @@ local function in_place(key, class, member, score)
   end
 end
 
-local HEADER = 7
+local HEADER = 8
 local groups, counted = tonumber(ARGV[2]), tonumber(ARGV[3])
 local at = 3 + groups * HEADER + counted
 local bytes, held, early = 0, 0, 0
@@ -43,24 +44,62 @@ local function are_in_place(key, first, last, expected)
   return table.concat(scores, ' ') == expected
 end
 
+-- Removes what was delivered at once; answers how many were there.
+-- When as many as are told leave, all were where they are told to be: a member stands in a lane once, and nothing moves an entry within
+-- its lane before its first attempt. Else it must be found out afterwards which of them left (who_left), and that takes their bodies.
+local function remove(key, first, number, expected, are_bodies_here)
+  local last = first + number - 1
+  if not are_bodies_here and not are_in_place(key, first, last, expected) then return 0 end
+  return redis.call('ZREM', key, unpack(ARGV, first, last))
+end
+
+-- Which of those that were to leave a lane have left it, when only some have. An entry without an attempt has a body and no record, and
+-- stands in one of two lanes. So one that did not stand here has a record, stands in the other lane, or its event is forgotten.
+-- Where that does not tell it, as with bodies in another shard than their ids tell: all of which it may be so. They were delivered.
+local function who_left(webhook, class, first, number, left)
+  local may_have, is_known, may, known = {}, {}, 0, 0
+  local other = base .. 'l:' .. webhook .. (class == '1' and '2' or '1')
+  for k = 1, left > 0 and number or 0 do
+    local member = ARGV[first + k - 1]
+    local event = string.sub(member, 1, 16)
+    local recorded = redis.call('ZLEXCOUNT', base .. 'h:' .. webhook, '[' .. event, '[' .. event .. '\255')
+    if recorded == 0 and not redis.call('ZSCORE', other, member) then
+      may_have[k], may = true, may + 1
+      local high, low = struct.unpack('>I2I4', event)
+      local bucket = string.format('%.0f', math.floor((high * 4294967296 + low) / 8192))
+      if redis.call('HEXISTS', base .. 'e:' .. bucket, event) == 1 then
+        is_known[k], known = true, known + 1
+      end
+    end
+  end
+  return may > left and known == left and is_known or may_have
+end
+
 local scored = {}
-local function deliver(key, history, first, number)
-  redis.call('ZREM', key, unpack(ARGV, first, first + number - 1))
-  local records = first + number - 1
+local function record(history, first, number)
   for k = 1, number do
     scored[2 * k - 1] = '0'
-    scored[2 * k] = ARGV[records + k]
+    scored[2 * k] = ARGV[first + k - 1]
   end
   redis.call('ZADD', history, unpack(scored, 1, 2 * number))
 end
 
--- What was delivered at once, as other entries are told: some of it is not where it was, as after a settlement that was repeated.
-local function delivered_one_by_one(entries, first, number, scores, holds)
+-- What was delivered at once, when some of it is not where it was, as after a settlement that was repeated. Those that left get their
+-- records, the rest goes the way of other entries.
+local function delivered_one_by_one(entries, lane, first, number, left, scores, holds)
+  local webhook, class = string.sub(lane, 1, 16), string.sub(lane, 17)
   local score, hold = string.gmatch(scores, '%d+'), string.gmatch(holds, '%d+')
-  for k = 0, number - 1 do
-    local member = ARGV[first + k]
-    entries[#entries + 1] =
-      { member = member, score = score(), event = string.sub(member, 1, 16), record = ARGV[first + number + k], held = hold() }
+  local has_left = who_left(webhook, class, first, number, left)
+  for k = 1, number do
+    local member, told, expected, holding = ARGV[first + k - 1], ARGV[first + number + k - 1], score(), hold()
+    if has_left[k] then
+      record(base .. 'h:' .. webhook, first + number + k - 1, 1)
+      bytes = bytes + #told
+      held = held + tonumber(holding)
+    else
+      entries[#entries + 1] =
+        { member = member, score = expected, event = string.sub(member, 1, 16), record = told, held = holding }
+    end
   end
 end
 
@@ -143,16 +182,17 @@ for g = 1, groups do
   local webhook, key, entries = string.sub(lane, 1, 16), base .. 'l:' .. lane, {}
   if delivered > 0 then
     local first = at + 1
-    if are_in_place(key, first, at + delivered, expected) then
-      deliver(key, base .. 'h:' .. webhook, first, delivered)
+    local left = remove(key, first, delivered, expected, ARGV[header + 7] == '1')
+    if left == delivered then
+      record(base .. 'h:' .. webhook, first + delivered, delivered)
       bytes = bytes + tonumber(ARGV[header + 4])
       held = held + tonumber(ARGV[header + 5])
     else
-      delivered_one_by_one(entries, first, delivered, expected, ARGV[header + 6])
+      delivered_one_by_one(entries, lane, first, delivered, left, expected, ARGV[header + 6])
     end
     at = at + 2 * delivered
   end
-  for _ = 1, tonumber(ARGV[header + 7]) do
+  for _ = 1, tonumber(ARGV[header + 8]) do
     entries[#entries + 1], at = other(at)
   end
   if #entries > 0 then settle(key, string.sub(lane, 17), webhook, entries) end

@@ -1,6 +1,7 @@
 //! The contract on a real Redis, and what only a store shared by several nodes can do wrong.
 
 mod batches;
+mod bodies;
 mod many;
 mod model;
 mod moving;
