@@ -7,7 +7,7 @@ use fjall::{Readable as _, Snapshot};
 use super::counts::Counts;
 use super::fault::corrupt;
 use super::keys::{self, Key};
-use super::rows::{HistoryRow, decode};
+use super::rows::{HistoryRow, Standing, decode};
 use super::tables::Tables;
 use crate::domain::{EventId, LaneEntry, WebhookIdBits};
 use crate::store::StoreError;
@@ -23,8 +23,8 @@ pub struct Candidate {
 /// Of one delivery.
 #[derive(Default)]
 pub struct Known {
-    /// Where it stands, its event must stay.
-    pub holds_event: bool,
+    /// After the last row of the table: the archive may know more.
+    last: Option<Standing>,
     /// Keys, and the sizes of their values.
     rows: Vec<(Key, usize)>,
 }
@@ -63,17 +63,30 @@ impl Past {
                     keys::parse_delivery(&key).ok_or_else(|| corrupt("a history row", &"its key is malformed"))?;
                 let row: HistoryRow = decode("a history row", &value)?;
                 let known = past.known.entry((webhook, event)).or_default();
-                // The last row is where it stands.
-                known.holds_event = row.standing.holds_event();
+                known.last = Some(row.standing);
                 known.rows.push((Key::from_slice(&key), value.len()));
             }
         }
         Ok(past)
     }
 
-    /// `None` without history.
-    pub fn of_delivery(&self, webhook: WebhookIdBits, event: EventId) -> Option<&Known> {
-        self.known.get(&(webhook, event))
+    /// Whether the event must stay for this delivery; `None` without history in the table.
+    pub fn holds(
+        &self,
+        tables: &Tables,
+        snapshot: &Snapshot,
+        webhook: WebhookIdBits,
+        event: EventId,
+    ) -> Result<Option<bool>, StoreError> {
+        let Some(standing) = self.known.get(&(webhook, event)).and_then(|known| known.last) else { return Ok(None) };
+        Ok(Some(match standing {
+            // One that was set aside and came back may have been delivered at its first attempt: the archive has that row.
+            Standing::Waiting(placed) => {
+                let place = keys::lane(&placed.entry(webhook, event));
+                snapshot.contains_key(&tables.lanes, place)?
+            }
+            standing => standing.holds_event(),
+        }))
     }
 
     /// Whether anything of the webhook waits: a delivery without history may then be still to be made.

@@ -170,8 +170,8 @@ fn remove_event(
 ) -> Result<Option<(u64, u64)>, StoreError> {
     let (tables, id) = (stage.tables(), candidate.id);
     for entry in &candidate.owed {
-        let is_held = match past.of_delivery(entry.webhook, id) {
-            Some(known) => known.holds_event,
+        let is_held = match past.holds(tables, snapshot, entry.webhook, id)? {
+            Some(is_held) => is_held,
             None if !past.may_wait(entry.webhook) => false,
             None => stage.recent().holds(entry) || first_place(tables, snapshot, Some(*entry))?.is_some(),
         };

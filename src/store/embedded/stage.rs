@@ -208,7 +208,9 @@ impl<'t> Stage<'t> {
             archive.sync()?;
         }
         let writes_marks = self.spills_all.is_some() || marks.are_due();
-        let marks_after = marks.after(self.grown_bytes, writes_marks.then_some(floor.min(archive.safe_floor())));
+        // Not beyond what of the archive is synced; but what is on disk already was right.
+        let floor_on_disk = floor.min(archive.safe_floor()).max(marks.floor.unwrap_or(EventId::MIN));
+        let marks_after = marks.after(self.grown_bytes, writes_marks.then_some(floor_on_disk));
         let writes = std::mem::take(&mut self.writes);
         let mut batch =
             fjall::OwnedWriteBatch::with_capacity(self.tables.db.clone(), writes.len() + 2).durability(Some(mode));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use fjall::compaction::Leveled;
 use fjall::compaction::filter::Factory;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
 use super::EmbeddedConfig;
@@ -86,7 +87,14 @@ impl Tables {
             .worker_threads(1)
             .with_compaction_filter_factories(Arc::new(filters))
             .open()?;
-        let sized = |mebibytes: u64| KeyspaceCreateOptions::default().max_memtable_size(mebibytes * MIB);
+        let sized = |mebibytes: u64| {
+            // A look for a key that is not there, as for each new client id, reads the filter. Of a large file it is a megabyte, read and
+            // checked as one unless it is kept in memory: so from the second level on only the part that is asked for.
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(mebibytes * MIB)
+                .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+                .index_block_partitioning_policy(PartitioningPolicy::new([false, false, true]))
+        };
         // What is not yet in files takes about twice its size in memory, and there may be some of each table on its way to a file.
         // Bodies are written once and removed from the old end: kept apart, compaction does not copy them about.
         let bodies = || sized(8).with_kv_separation(Some(KvSeparationOptions::default().file_target_size(32 * MIB)));

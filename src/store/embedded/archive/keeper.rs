@@ -56,15 +56,17 @@ impl Keeper {
         Ok(Self { work, thread: Some(thread) })
     }
 
-    pub fn ask(&self, work: Work) {
-        drop(self.work.send(work));
+    /// Fails when the thread is no more.
+    pub fn ask(&self, work: Work) -> Result<(), StoreError> {
+        let ended = |_| StoreError::Unavailable("the archive's thread failed; see the log".into());
+        self.work.send(work).map_err(ended)
     }
 }
 
 impl Drop for Keeper {
     /// Waits for what is being written: the tables are closed when the thread has let go of them.
     fn drop(&mut self) {
-        self.ask(Work::End);
+        drop(self.ask(Work::End));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }

@@ -128,7 +128,7 @@ impl Archive {
         });
         let keeper = Keeper::start(inner.clone(), db.clone(), events.clone())?;
         let archive = Self { inner, keeper };
-        archive.seal_full();
+        archive.seal_full()?;
         Ok(archive)
     }
 
@@ -144,7 +144,7 @@ impl Archive {
             _ => {
                 let log = Arc::new(Log::create(&inner.folder, inner.files.read().next_number())?);
                 inner.files.write().logs.insert(log.number, log.clone());
-                self.seal_full();
+                self.seal_full()?;
                 log
             }
         };
@@ -152,16 +152,22 @@ impl Archive {
         let mut progress = inner.progress.lock();
         progress.written += 1;
         if inner.syncs && !std::mem::replace(&mut progress.is_sync_asked, true) {
-            self.keeper.ask(Work::SyncSoon);
+            self.keeper.ask(Work::SyncSoon)?;
         }
         Ok(())
     }
 
     /// All logs but the newest are to be sealed.
-    fn seal_full(&self) {
-        for number in self.inner.files.read().logs.keys().rev().skip(1).rev() {
-            self.keeper.ask(Work::Seal(*number));
-        }
+    fn seal_full(&self) -> Result<(), StoreError> {
+        self.inner
+            .files
+            .read()
+            .logs
+            .keys()
+            .rev()
+            .skip(1)
+            .rev()
+            .try_for_each(|number| self.keeper.ask(Work::Seal(*number)))
     }
 
     /// Makes all of it durable.
@@ -304,7 +310,7 @@ impl Archive {
             progress.walk
         };
         if self.inner.files.read().to_sweep(event, walk).is_some() {
-            self.keeper.ask(Work::Sweep);
+            drop(self.keeper.ask(Work::Sweep));
         }
     }
 }

@@ -159,3 +159,27 @@ async fn a_folder_of_the_format_before_is_taken_over() {
     assert!(store.lane(part(webhook(1), LaneClass::Live)).await.unwrap().contains(&waiting));
     assert_eq!(&*store.shared.tables().unwrap().meta.get("format").unwrap().unwrap(), b"3");
 }
+
+/// What of the archive is not synced holds the floor back, but never to before where it was: after a kill all events since would be
+/// looked through.
+#[tokio::test]
+async fn the_floor_on_disk_does_not_go_back() {
+    let house = Folders::new();
+    let open =
+        || EmbeddedStore::open(EmbeddedConfig { durability: Durability::Fsync, ..config(&house.path()) }).unwrap();
+    let floor_on_disk =
+        |store: &EmbeddedStore| super::marks::Marks::read(&store.shared.tables().unwrap()).unwrap().floor;
+    let mut last = None;
+    for round in 0..3 {
+        let store = open();
+        assert!(floor_on_disk(&store) >= last);
+        last = floor_on_disk(&store);
+        for number in 0..3 {
+            let waiting = appended(&store, webhook(1), event_id(round * 10_000, number)).await;
+            store.settle(vec![settle(waiting, Next::Delivered)]).await.unwrap();
+            assert!(floor_on_disk(&store) >= last, "in round {round}");
+        }
+        store.close().await.unwrap();
+    }
+    assert!(last >= Some(event_id(10_000, 0)), "{last:?}");
+}

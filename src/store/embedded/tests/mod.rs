@@ -11,7 +11,10 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::store::contract::fixtures::{append, appended, at, entry, event, event_id, part, settle, webhook};
+use crate::domain::LaneClass;
+use crate::store::contract::fixtures::{
+    HOUR, a_week, append, appended, at, attempt, entry, event, event_id, part, retained, settle, webhook,
+};
 use crate::store::contract::{Ending, House};
 use crate::store::{LaneQuery, Next};
 
@@ -261,7 +264,7 @@ async fn what_the_archive_tells_to_be_delivered_waits_no_more() {
     assert!(tables.lanes.contains_key(super::keys::lane(&with_row)).unwrap(), "it was written when a newer ones came");
     let mut frame = archive::Frame::default();
     for entry in [with_row, in_memory] {
-        let attempt = Some(crate::store::contract::fixtures::attempt(1, true));
+        let attempt = Some(attempt(1, true));
         let row = rows::HistoryRow { kind: entry.kind, at: at(1), standing: rows::Standing::Delivered, attempt };
         frame.add((entry.webhook, entry.event), &row).unwrap();
     }
@@ -275,4 +278,24 @@ async fn what_the_archive_tells_to_be_delivered_waits_no_more() {
     let told: Vec<_> = listed.iter().map(|delivery| (delivery.event, delivery.status)).collect();
     let (delivered, pending) = (DeliveryStatus::Delivered, DeliveryStatus::Pending);
     assert_eq!(told, [(in_memory.event, delivered), (waits.event, pending), (with_row.event, delivered)]);
+}
+
+/// Its table still says that it waits: what it waited as was told there, and that it was delivered is told by the archive.
+#[tokio::test]
+async fn an_event_that_was_set_aside_and_came_back_goes_when_it_is_old() {
+    let house = Folders::new();
+    let store = house.open().await;
+    let waiting = appended(&*store, webhook(1), event_id(0, 1)).await;
+    let parked = LaneEntry { class: LaneClass::Parked, ..waiting };
+    for (from, to) in [(waiting, parked), (parked, waiting)] {
+        store.settle(vec![Settle { attempt: None, ..settle(from, Next::Move(to)) }]).await.unwrap();
+    }
+    let after = at(8 * 24 * HOUR);
+    let week = a_week();
+    assert_eq!(retained(&*store, after, week).await.events, 0, "it waits");
+    store.settle(vec![settle(waiting, Next::Delivered)]).await.unwrap();
+    let timeline = store.timeline(webhook(1), waiting.event).await.unwrap().unwrap();
+    assert_eq!(timeline.delivery.unwrap().status, DeliveryStatus::Delivered);
+    let after = at(8 * 24 * HOUR + 2 * HOUR);
+    assert_eq!(retained(&*store, after, week).await.events, 1);
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::store::contract::model::{actions, play};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_embedded_store_tells_what_the_model_tells(history in prop::collection::vec(actions(), 1..50)) {

@@ -77,6 +77,6 @@ fn id(number: u64) -> EventId {
 /// Waits until the thread has done what it was asked for.
 fn rest(archive: &Archive) {
     let (tell, told) = std::sync::mpsc::channel();
-    archive.keeper.ask(Work::Tell(tell));
+    archive.keeper.ask(Work::Tell(tell)).unwrap();
     told.recv().unwrap();
 }

@@ -124,7 +124,7 @@ fn many_blocks_of_one_webhook_are_read_in_order() {
     let rows: Vec<_> = (0..2_000).map(|number| ((7, id(number)), number)).collect();
     add(&archive, &rows);
     let log = archive.inner.files.read().logs.values().next().unwrap().number;
-    archive.keeper.ask(Work::Seal(log));
+    archive.keeper.ask(Work::Seal(log)).unwrap();
     rest(&archive);
     assert_eq!(house.files(), ["0000000000000000.rows"]);
     let all = listed(&archive, 7, EventId::MIN..EventId::MAX, Direction::Falling);
