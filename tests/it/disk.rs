@@ -286,11 +286,11 @@ async fn a_folder_of_a_newer_version_is_refused_and_left_as_it_is() {
     let mut pombo = Pombo::new().await;
     let (_, hook, count) = with_backlog(&mut pombo).await;
     assert!(pombo.terminate().await.success());
-    set_format(&pombo.data_dir(), "3");
+    set_format(&pombo.data_dir(), "4");
     let (status, output) = pombo.start_and_fail().await;
     assert_eq!(status.code(), Some(1), "{output}");
-    assert!(output.contains("newer version") && output.contains("format is 3"), "{output}");
-    set_format(&pombo.data_dir(), "2");
+    assert!(output.contains("newer version") && output.contains("format is 4"), "{output}");
+    set_format(&pombo.data_dir(), "3");
     pombo.start().await;
     assert_eq!(pombo.api().unfinished(&hook).await, count as u64);
 }

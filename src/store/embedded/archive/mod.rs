@@ -12,6 +12,7 @@
 //! A row here is a history row with the number 1 like those in the table, and readers merge both. One whose event is gone may be here
 //! for a while and is not shown: who lists rows looks whether the event exists.
 
+mod files;
 mod frame;
 mod keeper;
 mod log;
@@ -20,7 +21,6 @@ mod rows;
 mod segment;
 mod span;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use ahash::{AHashMap, AHashSet};
 use fjall::{Database, Keyspace};
 use parking_lot::{Mutex, RwLock};
 
+use self::files::Files;
 pub use self::frame::Frame;
 use self::frame::read_all;
 use self::keeper::{Keeper, Work};
@@ -39,7 +40,6 @@ pub use self::record::DeliveryKey;
 use self::record::{Record, Records};
 use self::rows::Source;
 pub use self::rows::{Direction, Rows};
-use self::segment::Segment;
 use self::span::Span;
 use super::fault::from_io;
 use super::rows::HistoryRow;
@@ -84,13 +84,6 @@ struct Inner {
     progress: Mutex<Progress>,
     /// A sync failed: what was handed to the system since the one before may be lost, whatever later ones answer.
     failed: Mutex<Option<StoreError>>,
-}
-
-#[derive(Debug, Default)]
-struct Files {
-    /// The newest is written to.
-    logs: BTreeMap<u64, Arc<Log>>,
-    segments: BTreeMap<u64, Arc<Segment>>,
 }
 
 /// How far the archive is synced, in frames, and what retention has seen.
@@ -347,54 +340,6 @@ impl Inner {
             unnamed.for_each(|log| log.is_named.store(true, Relaxed));
         }
         Ok(())
-    }
-}
-
-impl Files {
-    fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut found = Self::default();
-        let in_folder = |error: &std::io::Error| from_io(error);
-        std::fs::create_dir_all(folder).map_err(|error| in_folder(&error))?;
-        let mut logs = Vec::new();
-        for item in std::fs::read_dir(folder).map_err(|error| in_folder(&error))? {
-            let path = item.map_err(|error| in_folder(&error))?.path();
-            let number = path.file_stem().and_then(|stem| u64::from_str_radix(stem.to_str()?, 16).ok());
-            match (number, path.extension().and_then(|extension| extension.to_str())) {
-                (Some(number), Some("rows")) => {
-                    found.segments.insert(number, Arc::new(Segment::open(folder, number)?));
-                }
-                (Some(number), Some("log")) => logs.push((number, path)),
-                // The process ended while it wrote it.
-                (Some(_), Some("draft")) => std::fs::remove_file(&path).map_err(|error| in_folder(&error))?,
-                _ => {}
-            }
-        }
-        for (number, path) in logs {
-            // Sealed already.
-            if found.segments.contains_key(&number) {
-                std::fs::remove_file(&path).map_err(|error| in_folder(&error))?;
-            } else {
-                found.logs.insert(number, Arc::new(Log::open(folder, number)?));
-            }
-        }
-        Ok(found)
-    }
-
-    fn next_number(&self) -> u64 {
-        let newest = |number: Option<&u64>| number.map_or(0, |number| number + 1);
-        newest(self.logs.keys().next_back()).max(newest(self.segments.keys().next_back()))
-    }
-
-    /// The oldest first.
-    fn sources(&self, is_wanted: impl Fn(Span) -> bool) -> Vec<Source> {
-        let segments = self.segments.values().filter(|segment| is_wanted(segment.span));
-        let logs = self.logs.values().filter(|log| is_wanted(log.span()));
-        segments.cloned().map(Source::Segment).chain(logs.cloned().map(Source::Log)).collect()
-    }
-
-    /// A segment that retention has walked past and nobody has looked through since.
-    fn to_sweep(&self, walked: EventId, walk: u64) -> Option<&Arc<Segment>> {
-        self.segments.values().find(|one| one.span.newest <= walked && one.swept_in.load(Relaxed) < walk)
     }
 }
 
