@@ -83,8 +83,10 @@ impl Tables {
         let db = Database::builder(tables_path(&config.path))
             .cache_size(config.cache_bytes)
             .max_journaling_size(LOG_BYTES)
-            // A second one would turn in circles while the first compacts: it hands the same message back and forth to itself.
-            .worker_threads(1)
+            // One alone can wait for itself for ever: during a compaction of half a second a thousand commits ask for a full buffer to be
+            // changed, that fills its queue, and changing it puts a message of its own there. The price of a second is that it turns in
+            // circles now and then while the first compacts, handing the same message back to itself.
+            .worker_threads(2)
             .with_compaction_filter_factories(Arc::new(filters))
             .open()?;
         let sized = |mebibytes: u64| {
