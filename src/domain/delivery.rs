@@ -54,6 +54,12 @@ impl LaneEntry {
     pub const fn webhook_id(&self) -> WebhookId {
         WebhookId::from_u128(self.webhook)
     }
+
+    /// Never attempted, and in a class that needs no history to be found: most entries are so all their life.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.attempts == 0 && matches!(self.class, LaneClass::Live | LaneClass::Low)
+    }
 }
 
 /// Why a delivery ended without success.

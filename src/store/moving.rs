@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use ring::digest;
 
 use super::{HeldBack, Next, StoreError};
-use crate::domain::{Attempt, Event, InstanceId, LaneClass, LaneEntry, MessageState, Timestamp, WebhookIdBits};
+use crate::domain::{Attempt, Event, InstanceId, LaneEntry, MessageState, Timestamp, WebhookIdBits};
 
 /// Values of the process that a move takes along (see [`Store::setting`](super::Store::setting)).
 pub const JWT_KEY_SETTING: &str = "jwt_key";
@@ -61,8 +61,7 @@ impl DeliveryRecord {
 
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        let is_plain = matches!(self.first.class, LaneClass::Live | LaneClass::Low) && self.first.attempts == 0;
-        is_plain && self.attempts.is_empty() && self.standing == Next::Move(self.first)
+        self.first.is_fresh() && self.attempts.is_empty() && self.standing == Next::Move(self.first)
     }
 
     #[must_use]

@@ -6,7 +6,7 @@ use super::keys::{self, CHANGE};
 use super::rows::{ClientIdRow, HistoryRow, MessageRow, Placed, Standing, decode, encode_event};
 use super::stage::Stage;
 use super::tables::Table;
-use crate::domain::{Event, EventId, LaneClass, LaneEntry};
+use crate::domain::{Event, EventId, LaneEntry};
 use crate::store::{Append, Appended, StoreError};
 
 /// How long a caller's id is remembered.
@@ -44,8 +44,7 @@ fn remember(stage: &mut Stage<'_>, event: &Event, client_id: &str) -> Result<Opt
 }
 
 fn enter(stage: &mut Stage<'_>, entry: &LaneEntry) -> Result<(), StoreError> {
-    let is_plain = matches!(entry.class, LaneClass::Live | LaneClass::Low) && entry.attempts == 0;
-    if is_plain {
+    if entry.is_fresh() {
         return stage.enter_first(entry);
     }
     stage.enter_lane(entry)?;

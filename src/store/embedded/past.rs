@@ -85,7 +85,7 @@ impl Past {
                 let place = keys::lane(&placed.entry(webhook, event));
                 snapshot.contains_key(&tables.lanes, place)?
             }
-            standing => standing.holds_event(),
+            standing => matches!(standing, Standing::Dead(_)),
         }))
     }
 

@@ -47,7 +47,7 @@ impl Recent {
 
     /// Whether the event's entries may be kept here: their order is that of events, and they are as the event was stored with them.
     pub fn takes(&self, entry: &LaneEntry) -> bool {
-        entry.event >= self.newest && entry.attempts == 0 && matches!(entry.class, LaneClass::Live | LaneClass::Low)
+        entry.event >= self.newest && entry.is_fresh()
     }
 
     pub fn enter(&mut self, entry: LaneEntry) {

@@ -13,7 +13,7 @@ use super::marks::Marks;
 use super::recent::Recent;
 use super::rows::{DeadRow, decode, decode_event, decode_lane};
 use super::tables::Tables;
-use crate::domain::{EventId, LaneClass};
+use crate::domain::EventId;
 use crate::store::{RecoveryReport, StoreError};
 
 const FORMAT: &[u8] = b"format";
@@ -38,8 +38,7 @@ pub fn recover(tables: &Tables, began: Instant) -> Result<Found, StoreError> {
     let was_closed = tables.meta.contains_key(CLOSED_MARK)?;
     let marks = Marks::read(tables)?;
     let settled = tables.archive.settled_from(marks.floor.unwrap_or(EventId::MAX))?;
-    remove_settled(tables, &settled)?;
-    let mut totals = count(tables)?;
+    let mut totals = count(tables, &settled)?;
     let newest = tables.events.last_key_value().map(fjall::Guard::key).transpose()?;
     let last_event = newest.and_then(|key| Some(EventId::from_be_bytes((*key).try_into().ok()?)));
     let recent = find_recent(tables, marks.floor, last_event, &settled)?;
@@ -116,27 +115,17 @@ fn find_recent(
     Ok(recent)
 }
 
-/// The archive's row of a delivery is written before its entry is removed. What a crash in between has left is removed now.
-fn remove_settled(tables: &Tables, settled: &AHashSet<DeliveryKey>) -> Result<(), StoreError> {
-    if settled.is_empty() {
-        return Ok(());
-    }
-    for guard in tables.lanes.iter() {
-        let (key, value) = guard.into_inner()?;
-        let entry = decode_lane(&key, &value)?;
-        let is_first = entry.attempts == 0 && matches!(entry.class, LaneClass::Live | LaneClass::Low);
-        if is_first && settled.contains(&(entry.webhook, entry.event)) {
-            tables.lanes.remove(key)?;
-        }
-    }
-    Ok(())
-}
-
-fn count(tables: &Tables) -> Result<Totals, StoreError> {
+/// The archive's row of a delivery is written before its entry is removed. What a crash in between has left is removed now, not counted.
+fn count(tables: &Tables, settled: &AHashSet<DeliveryKey>) -> Result<Totals, StoreError> {
     let mut totals = Totals::default();
     for guard in tables.lanes.iter() {
         let (key, value) = guard.into_inner()?;
-        totals.apply(Change::Enter(decode_lane(&key, &value)?));
+        let entry = decode_lane(&key, &value)?;
+        if entry.is_fresh() && settled.contains(&(entry.webhook, entry.event)) {
+            tables.lanes.remove(key)?;
+            continue;
+        }
+        totals.apply(Change::Enter(entry));
     }
     for guard in tables.dead.iter() {
         let (key, value) = guard.into_inner()?;

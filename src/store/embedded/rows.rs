@@ -36,11 +36,6 @@ impl Standing {
             Self::Cancelled | Self::Gone => DeliveryStatus::Cancelled,
         }
     }
-
-    /// Whether the event's body may still be needed without anybody asking for it.
-    pub const fn holds_event(self) -> bool {
-        matches!(self, Self::Waiting(_) | Self::Dead(_))
-    }
 }
 
 /// One line of a delivery's history.

@@ -7,15 +7,13 @@ use super::keys::{self, ATTEMPT, CHANGE};
 use super::rows::{DeadRow, HistoryRow, Placed, Standing};
 use super::stage::{Left, Stage};
 use super::tables::Table;
-use crate::domain::LaneClass;
 use crate::store::{Next, Settle, StoreError};
 
 /// Does nothing when the entry is not in its place.
 pub fn settle(stage: &mut Stage<'_>, settle: Settle) -> Result<(), StoreError> {
     let Settle { entry, attempt, next, at } = settle;
     let Some(left) = stage.leave_lane(&entry)? else { return Ok(()) };
-    let is_first = entry.attempts == 0 && matches!(entry.class, LaneClass::Live | LaneClass::Low);
-    if is_first && left == Left::Committed && matches!(next, Next::Delivered) && attempt.is_some() {
+    if entry.is_fresh() && left == Left::Committed && matches!(next, Next::Delivered) && attempt.is_some() {
         let row = HistoryRow { kind: entry.kind, at, standing: Standing::Delivered, attempt };
         return stage.archive(entry.webhook, entry.event, &row);
     }

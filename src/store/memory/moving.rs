@@ -33,7 +33,6 @@ pub fn records(state: &State) -> Vec<Record> {
 
 fn delivery(kept: &Kept) -> DeliveryRecord {
     let entry = kept.entry;
-    let is_first = matches!(entry.class, LaneClass::Live | LaneClass::Low) && entry.attempts == 0;
     let was_live = LaneEntry {
         class: LaneClass::Live,
         due: entry.event.timestamp(),
@@ -50,7 +49,7 @@ fn delivery(kept: &Kept) -> DeliveryRecord {
         Some(_) => Next::Delivered,
     };
     DeliveryRecord {
-        first: if is_first { entry } else { was_live },
+        first: if entry.is_fresh() { entry } else { was_live },
         standing,
         at: kept.end.map_or(entry.event.timestamp(), |end| end.at),
         attempts: kept.attempts.values().cloned().collect(),

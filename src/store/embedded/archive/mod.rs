@@ -33,14 +33,12 @@ use parking_lot::{Mutex, RwLock};
 
 use self::files::Files;
 pub use self::frame::Frame;
-use self::frame::read_all;
 use self::keeper::{Keeper, Work};
 use self::log::Log;
 pub use self::record::DeliveryKey;
-use self::record::{Record, Records};
+use self::record::Record;
 use self::rows::Source;
 pub use self::rows::{Direction, Rows};
-use self::span::Span;
 use super::fault::from_io;
 use super::rows::HistoryRow;
 use crate::domain::{EventId, WebhookIdBits};
@@ -206,15 +204,14 @@ impl Archive {
         let sources = self.inner.files.read().sources(|span| span.newest >= from);
         let until = sources.iter().map(|source| source.span().newest.next()).min().unwrap_or(EventId::MAX);
         let (events, mut rows) = (from..until, AHashMap::new());
-        self.each_record(
-            |span| span.meets(&events),
-            |record| {
+        for source in sources.into_iter().filter(|source| source.span().meets(&events)) {
+            source.each_record(|record| {
                 if events.contains(&record.key.1) {
                     rows.insert(record.key, record.bytes.into());
                 }
                 Ok(())
-            },
-        )?;
+            })?;
+        }
         Ok(Window { events, rows })
     }
 
@@ -222,44 +219,20 @@ impl Archive {
     /// `floor` on.
     pub fn settled_from(&self, floor: EventId) -> Result<AHashSet<DeliveryKey>, StoreError> {
         let mut found = AHashSet::new();
-        for log in self.inner.files.read().logs.values() {
-            read_all(&log.read()?, |_, record| {
-                found.insert(record.key);
-                Ok(())
-            })?;
-        }
-        self.each_record(
-            |span| span.newest >= floor,
-            |record| {
-                if record.key.1 >= floor {
+        for source in self.inner.files.read().sources(|_| true) {
+            let from = match &source {
+                Source::Log(_) => EventId::MIN,
+                Source::Segment(segment) if segment.span.newest >= floor => floor,
+                Source::Segment(_) => continue,
+            };
+            source.each_record(|record| {
+                if record.key.1 >= from {
                     found.insert(record.key);
                 }
                 Ok(())
-            },
-        )?;
-        Ok(found)
-    }
-
-    fn each_record(
-        &self,
-        is_wanted: impl Fn(Span) -> bool,
-        mut each: impl FnMut(Record<'_>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let sources = self.inner.files.read().sources(is_wanted);
-        for source in sources {
-            match source {
-                Source::Log(log) => drop(read_all(&log.read()?, |_, record| each(record))?),
-                Source::Segment(segment) => {
-                    let Some(reader) = segment.reader()? else { continue };
-                    for at in reader.all_blocks() {
-                        for record in Records::of(&reader.block(at)?) {
-                            each(record?.1)?;
-                        }
-                    }
-                }
-            }
+            })?;
         }
-        Ok(())
+        Ok(found)
     }
 
     /// On disk.

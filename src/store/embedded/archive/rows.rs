@@ -37,6 +37,22 @@ impl Source {
         }
     }
 
+    /// All that is in it.
+    pub fn each_record(&self, mut each: impl FnMut(Record<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        match self {
+            Self::Log(log) => drop(read_all(&log.read()?, |_, record| each(record))?),
+            Self::Segment(segment) => {
+                let Some(reader) = segment.reader()? else { return Ok(()) };
+                for at in reader.all_blocks() {
+                    for record in Records::of(&reader.block(at)?) {
+                        each(record?.1)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn path(&self) -> &Path {
         match self {
             Self::Log(log) => &log.path,

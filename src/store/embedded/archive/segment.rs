@@ -69,23 +69,20 @@ pub fn write(folder: &Path, number: u64, mut records: Vec<Record<'_>>) -> Result
     records.sort_by_key(|record| record.key);
     let place = path(folder, number);
     let draft = place.with_extension("draft");
-    let written = || -> std::io::Result<u64> {
+    let written = || -> std::io::Result<(u64, Span)> {
         let mut file = File::create(&draft)?;
-        let bytes = write_to(&mut file, &records)?;
+        let written = write_to(&mut file, &records)?;
         file.sync_all()?;
         std::fs::rename(&draft, &place)?;
         File::open(folder)?.sync_all()?;
-        Ok(bytes)
+        Ok(written)
     };
-    let bytes = written().map_err(|error| from_io(&error))?;
-    let mut span = Span::default();
-    for record in &records {
-        span.add(record.key.1);
-    }
+    let (bytes, span) = written().map_err(|error| from_io(&error))?;
     Ok(Segment::new(number, place, span, records.len() as u64, bytes))
 }
 
-fn write_to(file: &mut File, records: &[Record<'_>]) -> std::io::Result<u64> {
+/// Answers how long the file is, and which events it spans.
+fn write_to(file: &mut File, records: &[Record<'_>]) -> std::io::Result<(u64, Span)> {
     let (mut buffer, mut list, mut span) = (Vec::with_capacity(SYNC_EVERY + BLOCK_BYTES), Vec::new(), Span::default());
     let (mut written, mut blocks, mut rest) = (0usize, 0u32, records);
     while let Some(first) = rest.first() {
@@ -124,7 +121,7 @@ fn write_to(file: &mut File, records: &[Record<'_>]) -> std::io::Result<u64> {
     }
     buffer.extend_from_slice(MAGIC);
     file.write_all(&buffer)?;
-    Ok((written + buffer.len()) as u64)
+    Ok(((written + buffer.len()) as u64, span))
 }
 
 /// Numbers from the front of a slice.
