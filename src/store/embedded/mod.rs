@@ -33,6 +33,7 @@ mod settle;
 mod shared;
 mod stage;
 mod tables;
+mod write_buffers;
 mod writer;
 
 use std::ops::Range;

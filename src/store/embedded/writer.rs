@@ -28,14 +28,13 @@ use super::settle::settle;
 use super::shared::Shared;
 use super::stage::Stage;
 use super::tables::{Table, Tables};
+use super::write_buffers::WriteBuffers;
 use crate::domain::WebhookId;
 use crate::store::{Durability, StoreError};
 
 /// Settlements not yet synced wait this long at most: what a loss of power can make happen again.
 const SYNC_AFTER: Duration = Duration::from_millis(100);
 const MEASURE_DISK_EVERY: Duration = Duration::from_secs(1);
-/// A look at how far files are behind waits for those that are being written; buffers are several times as large.
-const LOOK_EVERY_BYTES: u64 = 1024 * 1024;
 /// Between two attempts to open the tables again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 /// One commit takes no more than this, give or take one request.
@@ -58,8 +57,7 @@ pub struct Writer {
     clock: Runtime,
     lock: FolderLock,
     _freeing: Option<Freeing>,
-    /// Written since the last look at how far files are behind.
-    unlooked_bytes: u64,
+    write_buffers: WriteBuffers,
     marks: Marks,
     walks: Walks,
     /// How far the lane being cancelled is empty; forgotten when something enters it.
@@ -84,7 +82,7 @@ impl Writer {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(unavailable)?;
         let writer = Self {
             _freeing: Freeing::start(Arc::clone(&shared)),
-            unlooked_bytes: 0,
+            write_buffers: WriteBuffers::start(Arc::clone(&shared))?,
             shared,
             requests,
             clock,
@@ -152,10 +150,7 @@ impl Writer {
                     return None;
                 }
             };
-            if self.unlooked_bytes >= LOOK_EVERY_BYTES {
-                self.unlooked_bytes = 0;
-                tables.wait_for_files();
-            }
+            self.write_buffers.wait_for_files(&tables);
             let shared = Arc::clone(&self.shared);
             let mut commit = Commit::new(&tables, &shared.recent);
             while let Some(op) = rest.next_if(|op| !matches!(op, Op::Close(_)) && commit.has_room_for(op)) {
@@ -313,7 +308,7 @@ impl Writer {
         self.shared.counts.apply(&changes);
         self.shared.figures.commits.fetch_add(u64::from(!is_empty), Relaxed);
         self.shared.figures.written_bytes.fetch_add(written_bytes, Relaxed);
-        self.unlooked_bytes += written_bytes;
+        self.write_buffers.wrote(written_bytes);
         if syncs {
             self.shared.figures.fsyncs.fetch_add(1, Relaxed);
             self.unsynced_since = None;
