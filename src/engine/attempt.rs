@@ -12,6 +12,7 @@ use http::HeaderValue;
 use super::carried::Carried;
 use super::core::Airborne;
 use super::room::Room;
+use super::runway::Place;
 use super::webhook::{Finished, WebhookActor};
 use crate::domain::{
     Attempt, AttemptOrigin, FailureCode, LaneEntry, Outcome, Phases, ShardId, Timestamp, WaitReason, Webhook,
@@ -19,7 +20,7 @@ use crate::domain::{
 use crate::format::{self, Sender, Signer};
 use crate::policy::Permit;
 use crate::store::{Next, Settle};
-use crate::telemetry::traces::{self, Place};
+use crate::telemetry::traces;
 use crate::transport::{AttemptHeaders, Endpoint};
 
 /// What an attempt carries with it.
@@ -31,6 +32,7 @@ pub(super) struct Flight {
     pub(super) carried: Option<Arc<Carried>>,
     /// Given back with the report.
     pub(super) permit: Option<Permit>,
+    pub(super) place: Place,
     pub(super) config: Arc<Webhook>,
     pub(super) signer: Rc<Signer>,
     pub(super) endpoint: Result<Endpoint, String>,
@@ -90,7 +92,7 @@ impl Flight {
         let core = &self.room.core;
         let is_traced = core.config.send_traceparent || core.tracer.is_some();
         let told = event.traceparent.as_deref().filter(|_| is_traced);
-        let span = told.and_then(Place::parse).map(|place| (place, traces::span_id()));
+        let span = told.and_then(traces::Place::parse).map(|place| (place, traces::span_id()));
         let sent_on = span.filter(|_| core.config.send_traceparent);
         let traceparent = sent_on.and_then(|(place, span)| HeaderValue::try_from(place.below(span)).ok());
         let attempt_headers = AttemptHeaders {
@@ -156,6 +158,7 @@ impl Flight {
             permit,
             airborne,
             landing,
+            tick: self.place.tick,
             waited_for: self.waited_for,
             started_at: self.started_at,
             took: self.room.core.clock.mono().duration_since(self.started),

@@ -27,6 +27,7 @@ mod observe;
 mod operate;
 mod ownership;
 mod room;
+mod runway;
 mod settler;
 mod shards;
 mod slot;

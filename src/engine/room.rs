@@ -9,6 +9,7 @@ use ahash::AHashMap;
 
 use super::core::Core;
 use super::loft::LoftActor;
+use super::runway::Runway;
 use crate::directory::Route;
 use crate::domain::InstanceId;
 use crate::format::Sender;
@@ -24,6 +25,7 @@ type Senders = AHashMap<InstanceId, (Arc<Route>, Rc<Sender>)>;
 pub(super) struct Room {
     pub(super) core: Arc<Core>,
     pub(super) loft: WeakAddr<LoftActor>,
+    pub(super) runway: Rc<Runway>,
     settles: RefCell<Vec<Settle>>,
     flush_is_due: Cell<bool>,
     senders: RefCell<Senders>,
@@ -32,7 +34,8 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn new(core: Arc<Core>, loft: WeakAddr<LoftActor>) -> Rc<Self> {
         let senders = RefCell::new(AHashMap::new());
-        Rc::new(Self { core, loft, settles: RefCell::default(), flush_is_due: Cell::new(false), senders })
+        let runway = Runway::new(core.clock.mono());
+        Rc::new(Self { core, loft, runway, settles: RefCell::default(), flush_is_due: Cell::new(false), senders })
     }
 
     /// Hands a settlement in with the others of this turn of the thread: one crossing for all of them.

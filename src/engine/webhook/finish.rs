@@ -25,6 +25,8 @@ pub(in crate::engine) struct Finished {
     /// Given up when the message has been handled, or thrown away with its actor.
     pub(in crate::engine) airborne: Airborne,
     pub(in crate::engine) landing: Landing,
+    /// Of its place on the runway.
+    pub(in crate::engine) tick: u32,
     pub(in crate::engine) waited_for: WaitReason,
     pub(in crate::engine) started_at: Timestamp,
     pub(in crate::engine) took: Duration,
@@ -36,6 +38,7 @@ impl Handler<Finished> for WebhookActor {
     fn handle(&mut self, finished: Finished, ctx: &mut Context<Self>) {
         let entry = self.lane.landed(finished.event);
         self.presence.landed(finished.started_at);
+        self.stand.landed(finished.tick);
         let (success, counts) = match &finished.landing {
             Landing::Answered(outcome) => (outcome.is_success(), speaks_against_receiver(outcome)),
             Landing::Undeliverable(_) | Landing::StoreAway => (false, false),

@@ -24,6 +24,7 @@ use self::holds::Holds;
 use super::config::EngineConfig;
 use super::lane::{Lane, Waiting};
 use super::room::Room;
+use super::runway::{Cleared, Stand};
 use super::slot::Presence;
 use super::{HastenReply, WebhookStatus};
 use crate::domain::{EventId, Ordering, Webhook};
@@ -93,6 +94,8 @@ pub(super) struct WebhookActor {
     sender: Option<Rc<Sender>>,
     /// `data` of the events in flight.
     flying_bytes: u64,
+    /// What the thread has of attempts of this webhook.
+    stand: Stand,
     health: Health,
     /// Why the front of the lane did not start at once, while that is so.
     holds: Holds,
@@ -133,6 +136,7 @@ impl WebhookActor {
             endpoint: None,
             sender: None,
             flying_bytes: 0,
+            stand: Stand::default(),
             holds: Holds::default(),
             alarm: None,
             leaves: false,
@@ -215,6 +219,14 @@ impl Handler<Wake> for WebhookActor {
 
     fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
         self.alarm = None;
+        self.turn(ctx);
+    }
+}
+
+impl Handler<Cleared> for WebhookActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Cleared, ctx: &mut Context<Self>) {
         self.turn(ctx);
     }
 }

@@ -11,6 +11,7 @@ use super::{WebhookActor, set_alarm};
 use crate::domain::{Timestamp, WaitReason, WebhookOwner};
 use crate::engine::attempt::{self, Flight};
 use crate::engine::lane::{Peek, Waiting};
+use crate::engine::runway::Place;
 use crate::format::{self, Sender};
 use crate::policy::Permit;
 
@@ -63,9 +64,14 @@ impl WebhookActor {
                 set_alarm(self, ctx, core.clock.mono() + STORE_IS_SLOW);
                 return;
             }
+            let started = core.clock.mono();
+            if !self.may_take_off(started, ctx) {
+                // The thread's own doing, not the receiver's.
+                self.holds.hold(WaitReason::None, now);
+                return;
+            }
             let mut gate = self.gate.borrow_mut();
             let circuit = gate.circuit();
-            let started = core.clock.mono();
             let admitted = gate.admit(started);
             if gate.circuit() != circuit {
                 core.meters.circuit(gate.circuit());
@@ -75,7 +81,8 @@ impl WebhookActor {
                 Ok(permit) => {
                     self.lane.resume();
                     let waiting = self.lane.take(now).expect("the lane said that one is due");
-                    self.start(waiting, permit, now, started, ctx);
+                    let place = self.room.runway.take(started, &mut self.stand);
+                    self.start(waiting, permit, place, now, started, ctx);
                 }
                 Err(hold) => {
                     self.holds.hold(hold.reason, now);
@@ -91,10 +98,17 @@ impl WebhookActor {
         }
     }
 
+    /// Whether its thread has room for one more young attempt of this webhook.
+    fn may_take_off(&mut self, now: Instant, ctx: &Context<Self>) -> bool {
+        let Self { room, stand, config, .. } = self;
+        room.runway.is_free(now, stand, config.concurrency, || ctx.address().recipient())
+    }
+
     fn start(
         &mut self,
         waiting: Waiting,
         permit: Permit,
+        place: Place,
         started_at: Timestamp,
         started: Instant,
         ctx: &Context<Self>,
@@ -116,6 +130,7 @@ impl WebhookActor {
             entry,
             carried,
             permit: Some(permit),
+            place,
             config: Arc::clone(&self.config),
             signer: Rc::clone(&self.signer),
             endpoint: self.endpoint(),
