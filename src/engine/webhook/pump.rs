@@ -66,8 +66,7 @@ impl WebhookActor {
             }
             let started = core.clock.mono();
             if !self.may_take_off(started, ctx) {
-                // The thread's own doing, not the receiver's.
-                self.holds.hold(WaitReason::None, now);
+                // The thread's own doing, for milliseconds: what holds the lane is what held it before.
                 return;
             }
             let mut gate = self.gate.borrow_mut();

@@ -118,15 +118,17 @@ fn find_recent(
 /// The archive's row of a delivery is written before its entry is removed. What a crash in between has left is removed now, not counted.
 fn count(tables: &Tables, settled: &AHashSet<DeliveryKey>) -> Result<Totals, StoreError> {
     let mut totals = Totals::default();
+    let mut left = tables.db.batch();
     for guard in tables.lanes.iter() {
         let (key, value) = guard.into_inner()?;
         let entry = decode_lane(&key, &value)?;
         if entry.is_fresh() && settled.contains(&(entry.webhook, entry.event)) {
-            tables.lanes.remove(key)?;
+            left.remove(&tables.lanes, key);
             continue;
         }
         totals.apply(Change::Enter(entry));
     }
+    left.commit()?;
     for guard in tables.dead.iter() {
         let (key, value) = guard.into_inner()?;
         let (webhook, _) =

@@ -11,6 +11,7 @@ use super::counts::Counts;
 use super::recent::Recent;
 use super::recover::{Found, recover};
 use super::tables::{Expiries, Tables};
+use super::write_buffers::change_full;
 use crate::store::StoreError;
 
 /// How long closing waits for reads that are under way.
@@ -61,6 +62,7 @@ impl Shared {
     pub fn open_tables(&self) -> Result<Found, StoreError> {
         let began = Instant::now();
         let tables = Tables::open(&self.config, &self.expiries)?;
+        change_full(&tables);
         let found = recover(&tables, began)?;
         *self.tables.write() = Some(Arc::new(tables));
         self.measure_disk();

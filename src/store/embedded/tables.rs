@@ -120,7 +120,7 @@ impl Tables {
         // A table is synced while writers wait, when compaction has made it. And the first level holds four tables' worth, with
         // which each new file is merged.
         let history = || sized(Table::History).compaction_strategy(leveled(16));
-        // Their keys come in no order, so a merge rewrites the whole first level, and a tenth of it decides how often it goes on.
+        // Their keys come in no order, so each merge rewrites the whole first level: 16 MiB, not the usual 256.
         let scattered = |table: Table| sized(table).compaction_strategy(leveled(4));
         let events = db.keyspace("events", bodies)?;
         let (archive, syncs) = (config.path.join("archive"), config.durability == Durability::Fsync);

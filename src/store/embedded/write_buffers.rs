@@ -4,27 +4,31 @@
 //! carrying it out puts one more message there. With one worker, a merge of half a second is enough for a thousand commits to fill
 //! that queue: the worker then waits for itself for ever, and nothing is written to files any more. With two, one turns in circles
 //! while the other merges, handing a message back to itself: a core for nothing. So there is one, a thread of ours changes buffers
-//! early, the library has no reason to ask, and its queue holds no more than the buffers that may wait.
+//! early, the library has no reason to ask, and its queue holds a few messages for each buffer that waits.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use fjall::{AbstractTree as _, Keyspace};
+use fjall::{AbstractTree as _, Keyspace, PersistMode};
 
 use super::shared::Shared;
 use super::tables::{Table, Tables};
 use crate::store::StoreError;
 
 /// Full buffers that may wait to be written to files, by their nominal sizes: two of the largest and two of the smaller ones, about
-/// what fills during a merge. The library alone would let four of each table wait.
+/// what fills during a merge.
 const MAX_FULL_BYTES: u64 = 20 * 1024 * 1024;
-/// A commit waits no longer for them: when writing files fails, the commit itself has to find out.
-const WAIT: Duration = Duration::from_secs(1);
-/// A look at how far files are behind waits for those that are being written; buffers are several times as large.
-const WAIT_EVERY_BYTES: u64 = 1024 * 1024;
-/// The smallest buffers are eight times as large.
+/// And of one table: with four the library stops the commit itself, and would not notice that nobody writes files any more.
+const MAX_FULL_OF_ONE: usize = 2;
+/// While commits wait for files: whether they still can be written.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks. All are small beside the last quarter of the buffers that fill quickly.
+const WAIT_EVERY_BYTES: u64 = 256 * 1024;
 const LOOK_EVERY_BYTES: u64 = 128 * 1024;
+/// A commit counts as so many bytes at least: the library's queue counts commits.
+const COMMIT_BYTES: u64 = 512;
 
 /// The writer's side. The thread ends when this is dropped.
 #[derive(Debug)]
@@ -39,16 +43,20 @@ impl WriteBuffers {
     pub fn start(shared: Arc<Shared>) -> Result<Self, StoreError> {
         Self::start_with(move || {
             if let Ok(tables) = shared.tables() {
-                for table in Table::ALL {
-                    change_if_full(tables.of(table), table.buffer_bytes());
-                }
+                change_full(&tables);
             }
         })
     }
 
     fn start_with(look: impl Fn() + Send + 'static) -> Result<Self, StoreError> {
         let (wake, woken) = sync_channel(1);
-        let looks = move || woken.iter().for_each(|()| look());
+        let looks = move || {
+            for () in woken {
+                if catch_unwind(AssertUnwindSafe(&look)).is_err() {
+                    tracing::error!("a look at the store's write buffers failed; see the line before");
+                }
+            }
+        };
         let thread = std::thread::Builder::new().name("store-buffers".into());
         thread
             .spawn(looks)
@@ -56,29 +64,49 @@ impl WriteBuffers {
         Ok(Self { wake, unlooked_bytes: 0, unwaited_bytes: 0 })
     }
 
+    /// A commit of so many bytes.
     pub fn wrote(&mut self, bytes: u64) {
-        self.unlooked_bytes += bytes;
+        self.unlooked_bytes += bytes.max(COMMIT_BYTES);
         self.unwaited_bytes += bytes;
         if self.unlooked_bytes >= LOOK_EVERY_BYTES {
             self.unlooked_bytes = 0;
-            // It has been told and will look anyway.
-            let _is_full = self.wake.try_send(());
+            // Full: it has been told and will look anyway.
+            let _is_told = self.wake.try_send(());
         }
     }
 
     /// Waits while buffers fill faster than they are written to files, so that they do not pile up in memory (P7).
+    /// Ends when nothing is written any more: the next commit finds out why.
     #[expect(clippy::disallowed_methods, reason = "the writer's own thread, which has nothing else to do")]
     pub fn wait_for_files(&mut self, tables: &Tables) {
         if self.unwaited_bytes < WAIT_EVERY_BYTES {
             return;
         }
         self.unwaited_bytes = 0;
-        let full_bytes = |table: Table| tables.of(table).sealed_memtable_count() as u64 * table.buffer_bytes();
-        let is_behind = || Table::ALL.into_iter().map(full_bytes).sum::<u64>() > MAX_FULL_BYTES;
-        let began = Instant::now();
-        while is_behind() && began.elapsed() < WAIT {
+        let mut asked = Instant::now();
+        while is_behind(tables) {
             std::thread::sleep(Duration::from_millis(1));
+            if asked.elapsed() >= ASK_EVERY {
+                asked = Instant::now();
+                if tables.db.persist(PersistMode::Buffer).is_err() {
+                    return;
+                }
+            }
         }
+    }
+}
+
+fn is_behind(tables: &Tables) -> bool {
+    let full = |table: Table| tables.of(table).sealed_memtable_count();
+    let full_bytes = |table: Table| full(table) as u64 * table.buffer_bytes();
+    Table::ALL.into_iter().any(|table| full(table) > MAX_FULL_OF_ONE)
+        || Table::ALL.into_iter().map(full_bytes).sum::<u64>() > MAX_FULL_BYTES
+}
+
+/// Of all tables. Also for tables just opened: what had not been written to files is one buffer again, whatever its size.
+pub fn change_full(tables: &Tables) {
+    for table in Table::ALL {
+        change_if_full(tables.of(table), table.buffer_bytes());
     }
 }
 
@@ -86,7 +114,7 @@ impl WriteBuffers {
 fn change_if_full(table: &Keyspace, buffer_bytes: u64) {
     let is_nearly_full = table.tree.active_memtable().size() >= buffer_bytes / 4 * 3;
     if is_nearly_full && let Err(error) = table.rotate_memtable() {
-        // The next commit fails as well, and the writer sees to it.
+        // If it is the disk the next commit fails as well, and the writer sees to it.
         tracing::debug!(%error, table = table.name().as_ref(), "a full write buffer was not changed");
     }
 }
@@ -174,7 +202,11 @@ mod tests {
         });
         // Several times what fills the library's queue, after the buffer is full.
         let fills = BUFFER_BYTES / 100;
-        (0..2 * fills).take_while(|_| written.sealed_memtable_count() < 3).for_each(|_| commit());
+        (0..2 * fills).take_while(|_| written.sealed_memtable_count() < 3).for_each(|_| {
+            commit();
+            let bytes = written.tree.active_memtable().size();
+            assert!(bytes <= BUFFER_BYTES, "the library has a reason to ask: {bytes}");
+        });
         drop(is_held);
         let later = fills;
         (0..later).for_each(|_| commit());
