@@ -157,7 +157,7 @@ pub fn finished(
     statuses: &[DeliveryStatus],
     limit: usize,
 ) -> Result<Vec<EventId>, StoreError> {
-    let snapshot = tables.db.snapshot();
+    let snapshot = tables.snapshot();
     let mut found = Vec::new();
     for history in histories(tables, &snapshot, webhook.as_u128(), range, Direction::Rising) {
         if found.len() >= limit {

@@ -53,7 +53,7 @@ fn events(
 ) -> Result<(Vec<Record>, Option<EventId>), StoreError> {
     // Held for the page: what is spilt meanwhile would be seen in neither place.
     let recent = recent.read();
-    let snapshot = tables.db.snapshot();
+    let snapshot = tables.snapshot();
     let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(keys::event(after)));
     let (mut page, mut last, mut bytes) = (Vec::new(), None, 0);
     for guard in snapshot.range(&tables.events, (start, Bound::<Key>::Unbounded)).take(PAGE_RECORDS) {
@@ -112,7 +112,7 @@ fn messages(tables: &Tables, after: Option<Key>) -> Result<(Vec<Record>, Option<
         super::read::directory(tables)?.instances.into_iter().map(|known| (known.id.key(), known.id)).collect();
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     let (mut page, mut last) = (Vec::new(), None);
-    let snapshot = tables.db.snapshot();
+    let snapshot = tables.snapshot();
     for guard in snapshot.range(&tables.messages, (start, Bound::<Key>::Unbounded)).take(4 * PAGE_RECORDS) {
         let (key, value) = guard.into_inner()?;
         last = Some(Key::from_slice(&key));

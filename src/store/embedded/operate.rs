@@ -27,7 +27,7 @@ pub fn requeue(
     due: Timestamp,
 ) -> Result<Requeue, StoreError> {
     let (tables, webhook) = (stage.tables(), webhook.as_u128());
-    let snapshot = tables.db.snapshot();
+    let snapshot = tables.snapshot();
     let Some(value) = stage.get(Table::Events, &keys::event(id))? else { return Ok(Requeue::Unknown) };
     let (event, _) = decode_event(&value)?;
     let Some(first) = event.owed_to(webhook, id) else { return Ok(Requeue::Unknown) };

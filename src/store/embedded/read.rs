@@ -39,14 +39,14 @@ pub fn lane(tables: &Tables, recent: &RwLock<Recent>, query: &LaneQuery) -> Resu
 /// A snapshot of the tables, and what is in memory only at the same moment or just before the last commit was noted there.
 pub fn with_snapshot<T>(tables: &Tables, recent: &RwLock<Recent>, look: impl FnOnce(&Recent) -> T) -> (Snapshot, T) {
     let recent = recent.read();
-    let snapshot = tables.db.snapshot();
+    let snapshot = tables.snapshot();
     let seen = look(&recent);
     (snapshot, seen)
 }
 
 /// Skips from key to key: costs one seek each, however many entries are parked.
 pub fn parked_keys(tables: &Tables, webhook: WebhookId, limit: usize) -> Result<Vec<u64>, StoreError> {
-    let snapshot = tables.db.snapshot();
+    let snapshot = tables.snapshot();
     let mut found = Vec::new();
     let mut next = Some(0);
     while let Some(from) = next.filter(|_| found.len() < limit) {
@@ -80,7 +80,7 @@ pub fn message(
     message_id: &str,
 ) -> Result<Option<MessageStatus>, StoreError> {
     let mut latest: Option<MessageStatus> = None;
-    for guard in tables.db.snapshot().prefix(&tables.messages, keys::message(instance, message_id)).rev() {
+    for guard in tables.snapshot().prefix(&tables.messages, keys::message(instance, message_id)).rev() {
         let (key, value) = guard.into_inner()?;
         let row: MessageRow = decode("a message", &value)?;
         if expiry.is_expired(row.at) {
@@ -135,7 +135,7 @@ pub fn directory(tables: &Tables) -> Result<DirectoryRecords, StoreError> {
         serde_json::from_slice(value).map_err(|error| corrupt(&what, &error))
     }
     let mut records = DirectoryRecords::default();
-    for guard in tables.db.snapshot().iter(&tables.directory) {
+    for guard in tables.snapshot().iter(&tables.directory) {
         let (key, value) = guard.into_inner()?;
         match key.first() {
             Some(&directory_key::BUSINESS) => records.businesses.push(parse(&key, &value)?),

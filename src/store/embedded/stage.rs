@@ -222,7 +222,7 @@ impl<'t> Stage<'t> {
         }
         marks_after.write(marks, self.tables, &mut batch);
         if !batch.is_empty() {
-            batch.commit()?;
+            self.tables.commit(batch)?;
         }
         *marks = marks_after;
         let mut recent = self.recent.write();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use fjall::compaction::Leveled;
 use fjall::compaction::filter::Factory;
 use fjall::config::PartitioningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, Snapshot};
+use parking_lot::RwLock;
 
 use super::EmbeddedConfig;
 use super::archive::Archive;
@@ -59,6 +60,9 @@ impl Table {
 pub struct Tables {
     pub archive: Archive,
     pub db: Database,
+    /// Held while a batch is applied, and while a snapshot is opened: when the library registers new files it makes everything visible
+    /// that has a number by then, half of a batch included.
+    applying: RwLock<()>,
     pub events: Keyspace,
     pub lanes: Keyspace,
     pub history: Keyspace,
@@ -135,7 +139,19 @@ impl Tables {
             directory: db.keyspace("directory", || sized(Table::Directory))?,
             meta: db.keyspace("meta", || sized(Table::Meta))?,
             db,
+            applying: RwLock::new(()),
         })
+    }
+
+    /// All of each batch or nothing of it.
+    pub fn snapshot(&self) -> Snapshot {
+        let _nothing_is_applied = self.applying.read();
+        self.db.snapshot()
+    }
+
+    pub fn commit(&self, batch: OwnedWriteBatch) -> fjall::Result<()> {
+        let _nobody_looks = self.applying.write();
+        batch.commit()
     }
 
     pub const fn all(&self) -> [&Keyspace; 8] {
