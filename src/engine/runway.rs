@@ -180,7 +180,8 @@ struct Young {
 
 impl Young {
     fn of_tick(&mut self, tick: u32) -> &mut (u32, u32) {
-        &mut self.by_tick[(tick % 4) as usize]
+        let slots = self.by_tick.len();
+        &mut self.by_tick[tick as usize % slots]
     }
 
     fn enter(&mut self, tick: u32) {

@@ -76,7 +76,7 @@ impl Marks {
         let after = self.after(0, Some(floor));
         let mut batch = fjall::OwnedWriteBatch::with_capacity(tables.db.clone(), 2);
         after.write(self, tables, &mut batch);
-        batch.commit()?;
+        tables.commit(batch)?;
         *self = after;
         Ok(())
     }

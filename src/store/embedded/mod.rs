@@ -240,7 +240,8 @@ impl Store for EmbeddedStore {
 
     fn message(&self, instance: &InstanceId, message_id: &str) -> StoreFuture<'_, Option<MessageStatus>> {
         let (instance, message_id) = (instance.clone(), Box::<str>::from(message_id));
-        self.read_here(move |shared, tables| read::message(tables, &shared.expiries.messages, &instance, &message_id))
+        // Not here: a snapshot may wait for a commit, and so for a sync.
+        self.read(move |shared, tables| read::message(tables, &shared.expiries.messages, &instance, &message_id))
     }
 
     fn directory(&self) -> StoreFuture<'_, DirectoryRecords> {

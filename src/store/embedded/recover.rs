@@ -128,7 +128,7 @@ fn count(tables: &Tables, settled: &AHashSet<DeliveryKey>) -> Result<Totals, Sto
         }
         totals.apply(Change::Enter(entry));
     }
-    left.commit()?;
+    tables.commit(left)?;
     for guard in tables.dead.iter() {
         let (key, value) = guard.into_inner()?;
         let (webhook, _) =

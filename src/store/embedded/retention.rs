@@ -71,7 +71,7 @@ impl Pass<'_> {
         self.expiries.messages.expire_before(self.now.before(self.retention.messages));
         self.expiries.client_ids.take_dropped();
         let messages = self.expiries.messages.take_dropped();
-        let snapshot = stage.tables().db.snapshot();
+        let snapshot = stage.tables().snapshot();
         let mut step = RetentionStep { messages, ..RetentionStep::default() };
         walks.dead.begin_anew_when_due(self.now);
         if walks.events.begin_anew_when_due(self.now) {

@@ -154,9 +154,8 @@ impl Tables {
         batch.commit()
     }
 
-    pub const fn all(&self) -> [&Keyspace; 8] {
-        let Self { events, lanes, history, dead, client_ids, messages, directory, meta, .. } = self;
-        [events, lanes, history, dead, client_ids, messages, directory, meta]
+    pub fn all(&self) -> [&Keyspace; 8] {
+        Table::ALL.map(|table| self.of(table))
     }
 
     pub const fn of(&self, table: Table) -> &Keyspace {

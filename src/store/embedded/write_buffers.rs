@@ -116,10 +116,9 @@ impl WriteBuffers {
 }
 
 fn is_behind(tables: &Tables) -> bool {
-    let full = |table: Table| tables.of(table).sealed_memtable_count();
-    let full_bytes = |table: Table| full(table) as u64 * table.buffer_bytes();
-    Table::ALL.into_iter().any(|table| full(table) > MAX_FULL_OF_ONE)
-        || Table::ALL.into_iter().map(full_bytes).sum::<u64>() > MAX_FULL_BYTES
+    let full = Table::ALL.map(|table| (tables.of(table).sealed_memtable_count(), table.buffer_bytes()));
+    full.iter().any(|(count, _)| *count > MAX_FULL_OF_ONE)
+        || full.iter().map(|(count, bytes)| *count as u64 * bytes).sum::<u64>() > MAX_FULL_BYTES
 }
 
 /// Of all tables. Also for tables just opened: what had not been written to files is one buffer again, whatever its size.
@@ -230,8 +229,7 @@ mod tests {
         let fills = BUFFER_BYTES / 100;
         (0..2 * fills).take_while(|_| written.sealed_memtable_count() < 3).for_each(|_| commit());
         drop(is_held);
-        let later = fills;
-        (0..later).for_each(|_| commit());
+        (0..fills).for_each(|_| commit());
         wait_until("all full buffers are in files", || {
             commit();
             written.sealed_memtable_count() == 0
