@@ -274,18 +274,27 @@ pub async fn setting(shared: &Shared, name: &str) -> Result<Option<Vec<u8>>, Sto
 /// The newest event id on record.
 pub async fn last_event(shared: &Shared) -> Result<Option<EventId>, StoreError> {
     let newest = ShardId::all().map(|shard| async move {
-        let mut read = cmd("ZREVRANGE");
-        read.arg(shared.keys.of(shard, b"b")).arg(0).arg(0);
-        Ok::<_, StoreError>(numbers(shared.link.run(&read).await?)?.first().map(|bucket| (*bucket, shard)))
+        for place in 0_u64.. {
+            let mut read = cmd("ZREVRANGE");
+            read.arg(shared.keys.of(shard, b"b")).arg(place).arg(place);
+            let Some(bucket) = numbers(shared.link.run(&read).await?)?.first().copied() else { break };
+            if let Some(newest) = event_ids(shared, shard, bucket).await?.pop() {
+                return Ok(Some(newest));
+            }
+        }
+        Ok::<_, StoreError>(None)
     });
-    let newest: Vec<_> = try_join_all(newest).await?.into_iter().flatten().collect();
-    let Some(last) = newest.iter().map(|(bucket, _)| *bucket).max() else { return Ok(None) };
-    let ids = newest.into_iter().filter(|(bucket, _)| *bucket == last).map(|(bucket, shard)| async move {
-        let mut read = cmd("HKEYS");
-        read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
-        all_bytes(shared.link.run(&read).await?)?.iter().map(|id| event_id(id)).collect::<Result<Vec<_>, _>>()
-    });
-    Ok(try_join_all(ids).await?.into_iter().flatten().max())
+    Ok(try_join_all(newest).await?.into_iter().flatten().max())
+}
+
+/// The ids of a bucket, ascending.
+pub async fn event_ids(shared: &Shared, shard: ShardId, bucket: u64) -> Result<Vec<EventId>, StoreError> {
+    let mut read = cmd("HKEYS");
+    read.arg(shared.keys.of(shard, &named("e:", bucket.to_string().as_bytes())));
+    let ids = all_bytes(shared.link.run(&read).await?)?;
+    let mut ids = ids.iter().map(|id| event_id(id)).collect::<Result<Vec<_>, _>>()?;
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 impl Shared {

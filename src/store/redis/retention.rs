@@ -10,10 +10,11 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 
-use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
+use super::answer::{bytes, list, number, numbers};
 use super::counts::Counted;
 use super::each::words;
-use super::keys::{day, lane_name};
+use super::keys::{day, event_bucket, lane_name};
+use super::read::event_ids;
 use super::rows::{EventRow, corrupt, decode_event, is_plain, member};
 use super::script::Call;
 use super::shared::Shared;
@@ -147,6 +148,10 @@ async fn remove_events(
         }
         let Some(shard) = walk.shard else { return Ok(false) };
         let is_over = |id: EventId, excess: u64| id >= expired_before && excess == 0;
+        if walk.left.is_empty() {
+            take_off(shared, shard, now, walk.bucket).await?;
+            continue;
+        }
         let looked_at: Vec<_> = walk.left.iter().copied().take(EVENTS_PER_STEP).collect();
         if looked_at.first().is_some_and(|id| is_over(*id, excess)) {
             return Ok(false);
@@ -166,7 +171,9 @@ async fn remove_events(
         }
         step.deliveries += forget(shared, &going).await?;
         step.events += going.len() as u64;
-        drop_events(shared, shard, walk.bucket, &going).await?;
+        if !going.is_empty() {
+            drop_events(shared, shard, walk.bucket, &going).await?;
+        }
         walk.left.drain(..reached.unwrap_or(looked_at.len()));
         if reached.is_some() {
             return Ok(false);
@@ -189,11 +196,7 @@ async fn next_bucket(shared: &Shared, shards: &[ShardId], walk: &mut Walk) -> Re
     let found = shared.ask_each(shards, ask).await?.into_iter().map(numbers).collect::<Result<Vec<_>, _>>()?;
     let next = shards.iter().zip(found).filter_map(|(shard, found)| Some((*found.first()?, *shard)));
     let Some((bucket, shard)) = next.min() else { return Ok(false) };
-    let mut read = cmd("HKEYS");
-    read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
-    let ids = all_bytes(shared.link.run(&read).await?)?;
-    let mut ids = ids.iter().map(|id| event_id(id)).collect::<Result<Vec<_>, _>>()?;
-    ids.sort_unstable();
+    let ids = event_ids(shared, shard, bucket).await?;
     (walk.bucket, walk.shard, walk.left) = (bucket, Some(shard), ids.into());
     Ok(true)
 }
@@ -201,9 +204,6 @@ async fn next_bucket(shared: &Shared, shards: &[ShardId], walk: &mut Walk) -> Re
 type Found = Vec<(EventId, EventRow, u64)>;
 
 async fn read_events(shared: &Shared, shard: ShardId, bucket: u64, ids: &[EventId]) -> Result<Found, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut read = cmd("HMGET");
     read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
     for id in ids {
@@ -245,11 +245,16 @@ async fn standing(shared: &Shared, deliveries: &[LaneEntry]) -> Result<Vec<i64>,
     Ok(standing)
 }
 
+/// What was made since may be of appends under way.
+fn on_their_way(shared: &Shared, now: Timestamp) -> Timestamp {
+    now.before(shared.config.timeout + CLOCKS_DIFFER)
+}
+
 /// For each event the bytes of its deliveries' records; `None` when one of them holds it, or all may be on their way.
 async fn removable(shared: &Shared, now: Timestamp, found: &Found) -> Result<Vec<Option<u64>>, StoreError> {
     let deliveries: Vec<_> = found.iter().flat_map(|(id, row, _)| row.owed(*id)).collect();
     let mut standing = standing(shared, &deliveries).await?.into_iter();
-    let on_its_way = now.before(shared.config.timeout + CLOCKS_DIFFER);
+    let on_its_way = on_their_way(shared, now);
     let sum = |(id, row, _): &(EventId, EventRow, u64)| {
         let of_event: Vec<_> = standing.by_ref().take(row.owed(*id).count()).collect();
         let has_come = of_event.is_empty() || of_event.iter().any(|bytes| *bytes != 0);
@@ -278,15 +283,20 @@ async fn forget(shared: &Shared, going: &[(EventId, EventRow)]) -> Result<u64, S
     Ok(answers.await?.iter().filter_map(|told| told.first()).sum())
 }
 
+/// Takes a bucket off the index if it is empty and stays so.
+async fn take_off(shared: &Shared, shard: ShardId, now: Timestamp, bucket: u64) -> Result<(), StoreError> {
+    if bucket >= event_bucket(EventId::first_at(on_their_way(shared, now))) {
+        return Ok(());
+    }
+    drop_events(shared, shard, bucket, &[]).await
+}
+
 async fn drop_events(
     shared: &Shared,
     shard: ShardId,
     bucket: u64,
     going: &[(EventId, EventRow)],
 ) -> Result<(), StoreError> {
-    if going.is_empty() {
-        return Ok(());
-    }
     let mut call = Call::new(shared.keys.base(shard));
     call.number(bucket);
     for (id, _) in going {

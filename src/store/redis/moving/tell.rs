@@ -5,9 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use futures_util::future::try_join_all;
 use redis::cmd;
 
-use super::super::answer::{all_bytes, bytes, event_id, fields, list, number, numbers};
+use super::super::answer::{all_bytes, bytes, fields, list, number, numbers};
 use super::super::deliveries::{fresh_place, record_of};
 use super::super::keys;
+use super::super::read::event_ids;
 use super::super::rows::{Record as Row, Standing, decode_event, parse_message_rows};
 use super::super::shared::Shared;
 use crate::domain::{EventId, InstanceId, LaneEntry, ShardId};
@@ -64,22 +65,19 @@ async fn next_bucket(shared: &Shared, shard: ShardId, reached: &mut Reached) -> 
     let mut read = cmd("ZRANGEBYSCORE");
     read.arg(shared.keys.of(shard, b"b")).arg(reached.bucket).arg("+inf").arg("LIMIT").arg(0).arg(1);
     let Some(bucket) = numbers(shared.link.run(&read).await?)?.first().copied() else { return Ok(false) };
-    let mut read = cmd("HKEYS");
-    read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
-    let ids = all_bytes(shared.link.run(&read).await?)?;
-    let mut ids = ids.iter().map(|id| event_id(id)).collect::<Result<Vec<_>, _>>()?;
-    ids.sort_unstable();
+    let ids = event_ids(shared, shard, bucket).await?;
     (reached.bucket, reached.left) = (bucket + 1, ids.into());
     Ok(true)
 }
 
 async fn events(shared: &Shared, shard: ShardId, reached: &mut Reached) -> Result<Vec<Record>, StoreError> {
+    let Some(first) = reached.left.front() else { return Ok(Vec::new()) };
+    let key = shared.keys.of(shard, format!("e:{}", keys::event_bucket(*first)).as_bytes());
     let count = reached.left.len().min(PAGE_RECORDS);
-    let key = |id: &EventId| shared.keys.of(shard, format!("e:{}", keys::event_bucket(*id)).as_bytes());
     let mut sizes = cmd("EVAL");
     // Lengths first: a page of bodies could be as large as a page of the largest.
     sizes.arg("local n = {} for i = 1, #ARGV do n[i] = redis.call('HSTRLEN', KEYS[1], ARGV[i]) end return n").arg(1);
-    sizes.arg(reached.left.front().map(key).unwrap_or_default());
+    sizes.arg(&key);
     for id in reached.left.range(..count) {
         sizes.arg(&id.to_be_bytes()[..]);
     }
@@ -93,7 +91,7 @@ async fn events(shared: &Shared, shard: ShardId, reached: &mut Reached) -> Resul
     let fits = fits.count().max(1);
     let ids: Vec<_> = reached.left.drain(..fits.min(count)).collect();
     let mut read = cmd("HMGET");
-    read.arg(ids.first().map(key).unwrap_or_default());
+    read.arg(key);
     for id in &ids {
         read.arg(&id.to_be_bytes()[..]);
     }

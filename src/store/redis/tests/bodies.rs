@@ -1,6 +1,8 @@
 //! Bodies come ahead of their append's script. Whatever happens to either, no entry is without its body, and no body stays for good
 //! without anybody who removes it.
 
+use futures_util::TryStreamExt as _;
+
 use super::batches::sums_of;
 use super::*;
 use crate::domain::{EventId, LaneClass, LaneEntry};
@@ -97,6 +99,27 @@ async fn the_body_of_an_event_that_was_known_does_not_stay() {
     assert_eq!(store.append(vec![named(2), named(3)]).await.unwrap(), [first, first]);
     assert!(!is_stored(&store, named(2).event.id).await && !is_stored(&store, named(3).event.id).await);
     assert_eq!(sums_of(&store, home()).await, before);
+}
+
+/// The same client id as that of `one(1)`, 20 seconds later: its body was alone in its bucket.
+#[tokio::test]
+async fn a_bucket_of_which_nothing_was_kept_is_passed_by() {
+    let house = Tenancy::new();
+    let store = house.enter().await;
+    let (mut first, mut repeated) = (one(1), append(event(event_id(20_000, 2)), &[]));
+    for append in [&mut first, &mut repeated] {
+        Arc::make_mut(&mut append.event).client_id = Some("order-7".into());
+    }
+    let id = first.event.id;
+    assert_eq!(store.append(vec![first]).await.unwrap(), [Appended::New]);
+    assert_eq!(store.append(vec![repeated]).await.unwrap(), [Appended::Duplicate(id)]);
+    let told: Vec<_> = store.records().try_concat().await.unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(house.enter().await.recovery().last_event, Some(id));
+    store.settle(vec![settle(one(1).entries[0], Next::Delivered)]).await.unwrap();
+    fixtures::retained(&*store, at(8 * 24 * fixtures::HOUR), fixtures::a_week()).await;
+    let left = keys(&house).await;
+    assert!(!left.iter().any(|key| key.ends_with(":b") || key.contains(":e:")), "{left:?}");
 }
 
 #[tokio::test]
