@@ -12,7 +12,14 @@ const NAME: &str = "pombo.lock";
 /// Held as long as the store is open; the system releases it however the process ends.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread is starting holds a copy of the file until it runs its program.
+        let _closed_soon = self.file.unlock();
+    }
 }
 
 impl FolderLock {
@@ -34,7 +41,7 @@ impl FolderLock {
         }
         // Only a hint for the message above: a full disk must not keep the store from opening and making room.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -50,6 +57,15 @@ mod tests {
         assert!(text.contains(&folder.path().display().to_string()) && text.contains("data_dir"), "{text}");
         assert!(text.contains(&std::process::id().to_string()), "{text}");
         drop(first);
+        FolderLock::acquire(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_copy_that_a_starting_child_holds_does_not_keep_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::acquire(folder.path()).unwrap();
+        let _of_child = lock.file.try_clone().unwrap();
+        drop(lock);
         FolderLock::acquire(folder.path()).unwrap();
     }
 }
