@@ -78,9 +78,12 @@ pub fn cancel_lane(
         let (key, value) = guard.into_inner()?;
         found.push((Key::from_slice(&key), decode_lane(&key, &value)?, true));
     }
-    found.extend(stage.recent().of(webhook.as_u128()).take(limit).map(|entry| (keys::lane(entry), *entry, false)));
-    found.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-    found.truncate(limit);
+    found.extend(stage.recent().of(webhook.as_u128()).map(|entry| (keys::lane(entry), *entry, false)));
+    if found.len() > limit {
+        found.select_nth_unstable_by(limit, |(a, ..), (b, ..)| a.cmp(b));
+        found.truncate(limit);
+    }
+    found.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
     let mut last = after.cloned();
     for (key, entry, has_row) in found {
         settle(stage, Settle { entry, attempt: None, next: Next::Cancelled, at })?;

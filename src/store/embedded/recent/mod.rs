@@ -7,12 +7,15 @@
 //! After a crash the entries are found again: the *floor* (see `marks`) is an event before which nothing is in memory only;
 //! events from there on are looked through. The same entry may for a moment be seen here and in the table, never in neither.
 
-use std::collections::{BTreeMap, VecDeque};
+mod lane;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ahash::AHashMap;
 
-use crate::domain::{EventId, LaneClass, LaneEntry, Timestamp, WebhookIdBits};
+use self::lane::Lane;
+use crate::domain::{EventId, LaneEntry, WebhookIdBits};
 use crate::store::LaneQuery;
 
 /// By how much the newest entry must be newer before one is spilt. Bounds what is looked through after a crash.
@@ -21,20 +24,17 @@ const SPILL_AFTER: Duration = Duration::from_secs(1);
 const MAX_ENTRIES: usize = 32_768;
 /// Rows that one commit writes besides its own, or as many as it enters when those are more.
 const SPILT_BY_ONE_COMMIT: usize = 4_096;
-
-/// Where an entry sorts within its lane.
-type Place = (LaneClass, Timestamp, EventId);
-
-fn place(entry: &LaneEntry) -> Place {
-    (entry.class, entry.due, entry.event)
-}
+/// Beside those that are here so many that have left may be kept in the order of all.
+const LEFT_BEHIND: usize = 1_024;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Recent {
-    lanes: AHashMap<WebhookIdBits, BTreeMap<Place, LaneEntry>>,
-    /// By event; what has been settled stays until it is at the front.
-    order: VecDeque<(WebhookIdBits, Place)>,
+    /// None of them empty.
+    lanes: AHashMap<WebhookIdBits, Lane>,
+    /// By event; what has left stays for a while behind an older one.
+    order: VecDeque<(WebhookIdBits, EventId)>,
+    here: usize,
     /// The newest event that was ever entered.
     newest: EventId,
 }
@@ -52,48 +52,55 @@ impl Recent {
 
     pub fn enter(&mut self, entry: LaneEntry) {
         self.newest = self.newest.max(entry.event);
-        self.order.push_back((entry.webhook, place(&entry)));
-        self.lanes.entry(entry.webhook).or_default().insert(place(&entry), entry);
+        self.here += 1;
+        self.order.push_back((entry.webhook, entry.event));
+        let lane = self.lanes.entry(entry.webhook);
+        lane.and_modify(|lane| lane.enter(entry)).or_insert_with(|| Lane::of(entry));
     }
 
     pub fn holds(&self, entry: &LaneEntry) -> bool {
-        entry.attempts == 0 && self.lanes.get(&entry.webhook).is_some_and(|lane| lane.contains_key(&place(entry)))
+        let held = self.get(entry.webhook, entry.event);
+        entry.attempts == 0 && held.is_some_and(|held| (held.class, held.due) == (entry.class, entry.due))
+    }
+
+    fn get(&self, webhook: WebhookIdBits, event: EventId) -> Option<&LaneEntry> {
+        self.lanes.get(&webhook)?.get(event)
     }
 
     /// The entry is settled or spilt.
     pub fn leave(&mut self, entry: &LaneEntry) {
         let Some(lane) = self.lanes.get_mut(&entry.webhook) else { return };
-        lane.remove(&place(entry));
+        self.here -= usize::from(lane.leave(entry.event));
         if lane.is_empty() {
             self.lanes.remove(&entry.webhook);
         }
     }
 
-    /// Forgets what has left, from the old end.
+    /// Forgets what has left: from the old end, and elsewhere when there is much of it.
     pub fn trim(&mut self) {
-        while let Some((webhook, place)) = self.order.front()
-            && self.lanes.get(webhook).is_none_or(|lane| !lane.contains_key(place))
-        {
-            self.order.pop_front();
+        let Self { lanes, order, .. } = self;
+        let has_left = |(webhook, event): &(WebhookIdBits, EventId)| {
+            lanes.get(webhook).is_none_or(|lane| lane.get(*event).is_none())
+        };
+        while order.pop_front_if(|place| has_left(place)).is_some() {}
+        if order.len() > 2 * self.here + LEFT_BEHIND {
+            order.retain(|place| !has_left(place));
         }
     }
 
     /// Entries of events from here on may be in memory only.
     pub fn floor(&self) -> EventId {
-        self.order.front().map_or(self.newest, |(_, (_, _, event))| *event)
+        self.order.front().map_or(self.newest, |(_, event)| *event)
     }
 
     /// The oldest entries, when it is time for them to be written. `entering`: how many the commit adds.
     pub fn to_spill(&self, entering: usize) -> Vec<LaneEntry> {
-        let too_many = (self.order.len() + entering).saturating_sub(MAX_ENTRIES);
+        let too_many = (self.here + entering).saturating_sub(MAX_ENTRIES);
         let newest = self.newest.timestamp();
-        let is_old = |event: EventId| newest.since(event.timestamp()) > SPILL_AFTER;
-        let ready = self.order.iter().enumerate().take_while(|(at, (_, place))| *at < too_many || is_old(place.2));
-        ready
-            .filter_map(|(_, (webhook, place))| self.lanes.get(webhook)?.get(place))
-            .take(entering.max(SPILT_BY_ONE_COMMIT))
-            .copied()
-            .collect()
+        let is_old = |entry: &LaneEntry| newest.since(entry.event.timestamp()) > SPILL_AFTER;
+        let oldest = self.order.iter().filter_map(|(webhook, event)| self.get(*webhook, *event)).enumerate();
+        let ready = oldest.take_while(|(at, entry)| *at < too_many || is_old(entry));
+        ready.map(|(_, entry)| *entry).take(entering.max(SPILT_BY_ONE_COMMIT)).collect()
     }
 
     /// The newest event that was ever entered, or the floor it began with.
@@ -103,21 +110,17 @@ impl Recent {
 
     /// All of it.
     pub fn entries(&self) -> impl Iterator<Item = &LaneEntry> {
-        self.lanes.values().flat_map(BTreeMap::values)
+        self.lanes.values().flat_map(Lane::entries)
     }
 
-    /// Of one webhook.
+    /// Of one webhook, in the order of their events.
     pub fn of(&self, webhook: WebhookIdBits) -> impl Iterator<Item = &LaneEntry> {
-        self.lanes.get(&webhook).into_iter().flat_map(BTreeMap::values)
+        self.lanes.get(&webhook).into_iter().flat_map(Lane::entries)
     }
 
     /// As [`Store::lane`](crate::store::Store::lane), of what is here.
     pub fn page(&self, query: &LaneQuery) -> Vec<LaneEntry> {
-        let Some(lane) = self.lanes.get(&query.webhook.as_u128()) else { return Vec::new() };
-        let (due, event) = query.after.unwrap_or((Timestamp::from_millis(0), EventId::MIN));
-        let past = lane.range((query.class, due, event)..).map(|(_, entry)| entry);
-        let past = past.filter(|entry| query.after != Some((entry.due, entry.event)));
-        past.take_while(|entry| entry.class == query.class).take(query.limit).copied().collect()
+        self.lanes.get(&query.webhook.as_u128()).map(|lane| lane.page(query)).unwrap_or_default()
     }
 }
 
@@ -160,6 +163,22 @@ mod tests {
         recent.trim();
         assert_eq!((recent.floor(), recent.entries().count()), (entries[4].event, 0));
         assert!(!recent.takes(&at(2, 0)), "an older event would be before the floor");
+    }
+
+    #[test]
+    fn what_has_left_behind_one_that_stays_takes_no_room() {
+        let mut recent = Recent::default();
+        let first = at(1, 0);
+        recent.enter(first);
+        for n in 0..2 * MAX_ENTRIES as u128 {
+            let settled = LaneEntry { webhook: 2 + n % 7, ..at(2, n) };
+            recent.enter(settled);
+            recent.leave(&settled);
+            recent.trim();
+            assert!(recent.order.len() <= 2 + LEFT_BEHIND, "{}", recent.order.len());
+        }
+        assert_eq!((recent.to_spill(1), recent.floor()), (vec![], first.event));
+        assert!(recent.holds(&first));
     }
 
     #[test]
