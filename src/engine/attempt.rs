@@ -114,6 +114,9 @@ impl Flight {
     }
 
     async fn fetch(&self) -> Result<Arc<Carried>, Landing> {
+        if let Some(carried) = self.room.shelf.get(self.entry.event) {
+            return Ok(carried);
+        }
         let budget = &self.room.core.budget;
         let room = budget.room_to_fetch(self.entry.data_bytes).await;
         match self.room.core.store.events(vec![self.entry.event]).await {

@@ -30,6 +30,7 @@ mod room;
 mod runway;
 mod settler;
 mod shards;
+mod shelf;
 mod slot;
 mod stats;
 mod supervise;

@@ -10,6 +10,7 @@ use ahash::AHashMap;
 use super::core::Core;
 use super::loft::LoftActor;
 use super::runway::Runway;
+use super::shelf::Shelf;
 use crate::directory::Route;
 use crate::domain::InstanceId;
 use crate::format::Sender;
@@ -26,6 +27,7 @@ pub(super) struct Room {
     pub(super) core: Arc<Core>,
     pub(super) loft: WeakAddr<LoftActor>,
     pub(super) runway: Rc<Runway>,
+    pub(super) shelf: Shelf,
     settles: RefCell<Vec<Settle>>,
     flush_is_due: Cell<bool>,
     senders: RefCell<Senders>,
@@ -35,7 +37,8 @@ impl Room {
     pub(super) fn new(core: Arc<Core>, loft: WeakAddr<LoftActor>) -> Rc<Self> {
         let senders = RefCell::new(AHashMap::new());
         let runway = Runway::new(core.clock.mono());
-        Rc::new(Self { core, loft, runway, settles: RefCell::default(), flush_is_due: Cell::new(false), senders })
+        let (shelf, settles) = (Shelf::new(), RefCell::default());
+        Rc::new(Self { core, loft, runway, shelf, settles, flush_is_due: Cell::new(false), senders })
     }
 
     /// Hands a settlement in with the others of this turn of the thread: one crossing for all of them.

@@ -26,19 +26,21 @@ impl Fresh {
         Self { class, queue: VecDeque::new(), tail: None, behind, loading: false, missed: false }
     }
 
-    pub(super) fn offer(&mut self, waiting: Waiting, bound: usize) {
+    /// Answers what is left to be read from the store.
+    pub(super) fn offer(&mut self, waiting: Waiting, bound: usize) -> Option<Waiting> {
         // Places only rise: one that is not past the tail came with a page already.
         if self.tail.is_some_and(|tail| waiting.place() <= tail) {
-            return;
+            return None;
         }
         if self.behind || self.loading || self.queue.len() >= bound {
             // A page that was read before this entry was stored may come after it: `missed` keeps the part behind.
             self.behind = true;
             self.missed = true;
-            return;
+            return Some(waiting);
         }
         self.tail = Some(waiting.place());
         self.queue.push_back(waiting);
+        None
     }
 
     pub(super) fn loaded(&mut self, page: Vec<Waiting>, full: bool) {

@@ -121,14 +121,17 @@ impl Lane {
         std::mem::take(&mut self.asks)
     }
 
-    /// An entry has been made durable and is handed on in memory.
-    pub fn offer(&mut self, waiting: Waiting) {
+    /// An entry has been made durable and is handed on in memory. Answers it when the lane will read it from the store.
+    pub fn offer(&mut self, waiting: Waiting) -> Option<Waiting> {
         self.latest.note(&waiting.entry);
         match waiting.entry.class {
             LaneClass::Live => self.live.offer(waiting, self.bounds.waiting),
             LaneClass::Low => self.low.offer(waiting, self.bounds.waiting),
-            LaneClass::Retry => self.retry_later(waiting),
-            LaneClass::Parked => {}
+            LaneClass::Retry => {
+                self.retry_later(waiting);
+                None
+            }
+            LaneClass::Parked => None,
         }
     }
 

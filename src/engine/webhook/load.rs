@@ -77,15 +77,25 @@ fn read_parked_keys(room: Rc<Room>, webhook: WebhookId, limit: usize, actor: Add
 
 async fn read_page(room: &Room, query: LaneQuery, with_bodies: bool) -> Result<Vec<Waiting>, StoreError> {
     let entries = room.core.store.lane(query).await?;
+    let on_shelf = |entry: &LaneEntry| with_bodies.then(|| room.shelf.get(entry.event)).flatten();
+    let mut page: Vec<_> = entries.into_iter().map(|entry| Waiting { carried: on_shelf(&entry), entry }).collect();
     let mut bytes = 0;
-    let fits = |entry: &&LaneEntry| {
-        bytes += u64::from(entry.data_bytes);
+    let fits = |waiting: &&mut Waiting| {
+        bytes += u64::from(waiting.entry.data_bytes);
         with_bodies && bytes <= PAGE_BYTES
     };
-    let ids: Vec<_> = entries.iter().take_while(fits).map(|entry| entry.event).collect();
-    let events = if ids.is_empty() { Vec::new() } else { room.core.store.events(ids).await? };
-    let mut carried = events.into_iter().map(|event| Carried::new(event?, &room.core.budget));
-    Ok(entries.into_iter().map(|entry| Waiting { entry, carried: carried.next().flatten() }).collect())
+    let without: Vec<_> = page.iter_mut().filter(|waiting| waiting.carried.is_none()).take_while(fits).collect();
+    if !without.is_empty() {
+        let ids = without.iter().map(|waiting| waiting.entry.event).collect();
+        let events = room.core.store.events(ids).await?;
+        for (waiting, event) in without.into_iter().zip(events) {
+            waiting.carried = event.and_then(|event| Carried::new(event, &room.core.budget));
+            if let Some(carried) = &waiting.carried {
+                room.shelf.put(carried);
+            }
+        }
+    }
+    Ok(page)
 }
 
 impl Handler<Loaded> for WebhookActor {

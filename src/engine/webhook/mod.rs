@@ -197,7 +197,10 @@ impl Handler<Offer> for WebhookActor {
 
     fn handle(&mut self, Offer(entries): Offer, ctx: &mut Context<Self>) {
         for waiting in entries {
-            self.lane.offer(waiting);
+            // Another lane may hold its event until this one comes to it.
+            if let Some(Waiting { carried: Some(carried), .. }) = self.lane.offer(waiting) {
+                self.room.shelf.put(&carried);
+            }
         }
         self.presence.handled(false);
         self.turn(ctx);

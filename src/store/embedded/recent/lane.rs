@@ -51,7 +51,9 @@ impl Lane {
 
     /// Answers whether it was here; the lane may be empty afterwards.
     pub fn leave(&mut self, event: EventId) -> bool {
-        let Some(slot) = self.find(event).map(|at| &mut self.slots[at]).filter(|slot| slot.is_here) else { return false };
+        let Some(slot) = self.find(event).map(|at| &mut self.slots[at]).filter(|slot| slot.is_here) else {
+            return false;
+        };
         slot.is_here = false;
         self.here -= 1;
         while self.slots.pop_front_if(|slot| !slot.is_here).is_some() {}
@@ -72,9 +74,8 @@ impl Lane {
 
     /// As [`Store::lane`](crate::store::Store::lane), of what is here.
     pub fn page(&self, query: &LaneQuery) -> Vec<LaneEntry> {
-        let is_asked = |entry: &&LaneEntry| {
-            entry.class == query.class && query.after.is_none_or(|after| place(entry) > after)
-        };
+        let is_asked =
+            |entry: &&LaneEntry| entry.class == query.class && query.after.is_none_or(|after| place(entry) > after);
         if !self.is_by_due {
             let mut all: Vec<_> = self.entries().filter(is_asked).copied().collect();
             all.sort_unstable_by_key(place);
