@@ -3,15 +3,16 @@
 //! Bodies have bounds where they are read: [`IngestLimits`] for events, `Limits::max_body_bytes` everywhere else.
 
 use std::fmt;
+use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::web::{self, Data, ServiceConfig};
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::endpoint::{Endpoint, unknown_path};
 use super::ingest::limits::IngestLimits;
 use super::legacy::config::ConfigLock;
 use super::process::document::{Document, reader};
+use super::process::metrics::Exposition;
 use super::state::ApiState;
 use super::{deliveries, ingest, legacy, process, v2};
 
@@ -20,7 +21,7 @@ use super::{deliveries, ingest, legacy, process, v2};
 pub struct Shared {
     state: Data<ApiState>,
     ingest_limits: Data<IngestLimits>,
-    metrics: Data<PrometheusHandle>,
+    metrics: Data<Exposition>,
     document: Data<Document>,
     legacy_lock: Data<ConfigLock>,
 }
@@ -33,11 +34,11 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     #[must_use]
-    pub fn new(state: ApiState, ingest_limits: IngestLimits, metrics: PrometheusHandle) -> Self {
+    pub fn new(state: ApiState, ingest_limits: IngestLimits, metrics: Arc<Exposition>) -> Self {
         Self {
             state: Data::new(state),
             ingest_limits: Data::new(ingest_limits),
-            metrics: Data::new(metrics),
+            metrics: Data::from(metrics),
             document: Data::new(Document::new()),
             legacy_lock: Data::default(),
         }

@@ -119,7 +119,8 @@ impl Running {
             max_events: config.limits.max_events_per_request,
             ..IngestLimits::default()
         };
-        let shared = Shared::new(state, limits, metrics.clone());
+        let shown = metrics.clone();
+        let shared = Shared::new(state, limits, Arc::new(move || shown.render()));
         let runtimes = Runtimes::default();
         engine.runtimes().iter().for_each(|(kind, runtime)| runtimes.join(kind, runtime.clone()));
         runtimes.join("main", tokio::runtime::Handle::current());

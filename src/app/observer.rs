@@ -1,10 +1,9 @@
-//! Fills the gauges every few seconds, and drains what histograms have gathered.
+//! Fills the gauges every few seconds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, gauge};
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::runtimes::Runtimes;
 use crate::cluster::{Leases, Moved};
@@ -12,6 +11,7 @@ use crate::directory::Directory;
 use crate::domain::{LaneClass, ShardId, Timestamp, WebhookId};
 use crate::engine::{Engine, HELD_BY, Observed, PAUSED};
 use crate::store::{LaneCounts, Store};
+use crate::telemetry::metrics::MetricsHandle;
 use crate::telemetry::{names, process, repeats};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(super) struct Observer {
     pub(super) directory: Arc<Directory>,
     pub(super) engine: Engine,
     pub(super) leases: Arc<Leases>,
-    pub(super) recorder: PrometheusHandle,
+    pub(super) recorder: MetricsHandle,
     pub(super) runtimes: Runtimes,
 }
 

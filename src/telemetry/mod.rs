@@ -1,5 +1,6 @@
 //! What the process tells of itself.
 
+pub mod folded;
 pub mod logging;
 pub mod meters;
 pub mod metrics;

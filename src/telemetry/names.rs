@@ -127,6 +127,16 @@ pub const WAIT_BUCKETS: &[f64] = &[
 pub const SIZE_BUCKETS: &[f64] =
     &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0];
 
+/// Upper bounds of a histogram's buckets.
+#[must_use]
+pub fn buckets(name: &str) -> &'static [f64] {
+    match name {
+        LAG_SECONDS | DELIVERY_SECONDS => WAIT_BUCKETS,
+        COMMIT_EVENTS | SETTLE_BATCH => SIZE_BUCKETS,
+        _ => TIME_BUCKETS,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

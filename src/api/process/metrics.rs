@@ -4,7 +4,9 @@ use std::future::{Ready, ready};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use metrics_exporter_prometheus::PrometheusHandle;
+
+/// Tells all metrics in that format.
+pub type Exposition = dyn Fn() -> String + Send + Sync;
 
 /// The metrics of the process.
 #[utoipa::path(
@@ -15,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
     security(()),
     responses((status = 200, content_type = "text/plain", body = String)),
 )]
-pub fn metrics(handle: Data<PrometheusHandle>) -> Ready<HttpResponse> {
-    let metrics = handle.into_inner().render();
+pub fn metrics(tell: Data<Exposition>) -> Ready<HttpResponse> {
+    let metrics = tell.into_inner()();
     ready(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics))
 }
