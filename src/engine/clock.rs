@@ -15,7 +15,19 @@ pub enum Clock {
     },
 }
 
+/// Both clocks at one instant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) wall: Timestamp,
+    pub(super) mono: Instant,
+}
+
 impl Clock {
+    /// Read once for all that one message makes an actor do: at full speed a look at the clock is felt.
+    pub(super) fn now(&self) -> Now {
+        Now { wall: self.wall(), mono: self.mono() }
+    }
+
     /// A virtual clock that starts now, at `wall`.
     #[must_use]
     pub fn virtual_at(wall: Timestamp) -> Self {

@@ -43,10 +43,10 @@ impl Handler<Finished> for WebhookActor {
             Landing::Answered(outcome) => (outcome.is_success(), speaks_against_receiver(outcome)),
             Landing::Undeliverable(_) | Landing::StoreAway => (false, false),
         };
-        let now = self.room.core.clock.mono();
+        let now = self.room.core.clock.now();
         let mut gate = self.gate.borrow_mut();
         let circuit = gate.circuit();
-        gate.finish(finished.permit, success, counts, finished.took, now);
+        gate.finish(finished.permit, success, counts, finished.took, now.mono);
         if gate.circuit() != circuit {
             self.room.core.meters.circuit(gate.circuit());
         }
@@ -54,13 +54,17 @@ impl Handler<Finished> for WebhookActor {
         if let Some(entry) = entry {
             self.flying_bytes = self.flying_bytes.saturating_sub(u64::from(entry.data_bytes));
             match finished.landing {
-                Landing::Answered(outcome) => self.answered(entry, outcome, finished.waited_for, finished.started_at),
-                Landing::Undeliverable(problem) => self.undeliverable(&entry, &problem, finished.started_at),
-                Landing::StoreAway => self.again_soon(entry),
+                Landing::Answered(outcome) => {
+                    self.answered(entry, outcome, finished.waited_for, finished.started_at, now.wall);
+                }
+                Landing::Undeliverable(problem) => {
+                    self.undeliverable(&entry, &problem, finished.started_at, now.wall);
+                }
+                Landing::StoreAway => self.again_soon(entry, now.wall),
             }
         }
         drop(finished.airborne);
-        self.turn(ctx);
+        self.turn_at(now, ctx);
     }
 }
 
@@ -74,8 +78,14 @@ fn speaks_against_receiver(outcome: &Outcome) -> bool {
 }
 
 impl WebhookActor {
-    fn answered(&mut self, entry: LaneEntry, outcome: Outcome, waited_for: WaitReason, started_at: Timestamp) {
-        let at = self.room.core.clock.wall();
+    fn answered(
+        &mut self,
+        entry: LaneEntry,
+        outcome: Outcome,
+        waited_for: WaitReason,
+        started_at: Timestamp,
+        at: Timestamp,
+    ) {
         if let Some(Failure { code, detail }) = &outcome.failure {
             let (webhook, cause) = (self.config.id, code.as_str());
             tracing::warn!(%webhook, cause, status = outcome.status, %detail, "an attempt failed");
@@ -126,9 +136,8 @@ impl WebhookActor {
         }
     }
 
-    fn undeliverable(&mut self, entry: &LaneEntry, problem: &str, started_at: Timestamp) {
+    fn undeliverable(&mut self, entry: &LaneEntry, problem: &str, started_at: Timestamp, at: Timestamp) {
         tracing::warn!(webhook = %self.config.id, event = %entry.event, cause = "undeliverable", problem, "a delivery has nothing to send; it is a dead letter");
-        let at = self.room.core.clock.wall();
         let outcome = Outcome::failed(FailureCode::Internal, problem, crate::domain::Phases::default());
         let attempt = attempt::describe(entry, started_at, WaitReason::None, outcome);
         self.lane.release(entry);
@@ -138,8 +147,7 @@ impl WebhookActor {
     }
 
     /// Nothing was sent and nothing is known to be wrong with the delivery: it keeps its attempts and comes back.
-    fn again_soon(&mut self, entry: LaneEntry) {
-        let at = self.room.core.clock.wall();
+    fn again_soon(&mut self, entry: LaneEntry, at: Timestamp) {
         let back = LaneEntry { class: LaneClass::Retry, due: at.after(attempt::STORE_AWAY), ..entry };
         self.lane.retry_later(Waiting { entry: back, carried: None });
         self.room.settle(Settle { entry, attempt: None, next: Next::Move(back), at });

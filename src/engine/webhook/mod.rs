@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use self::health::Health;
 use self::holds::Holds;
+use super::clock::Now;
 use super::config::EngineConfig;
 use super::lane::{Lane, Waiting};
 use super::room::Room;
@@ -145,21 +146,24 @@ impl WebhookActor {
 
     /// After every message: carry out what the lane asks for, start what may start, set the alarm, tell whether there is work.
     fn turn(&mut self, ctx: &mut Context<Self>) {
+        self.turn_at(self.room.core.clock.now(), ctx);
+    }
+
+    fn turn_at(&mut self, now: Now, ctx: &mut Context<Self>) {
         if self.leaves {
             if !self.lane.has_in_flight() {
                 ctx.stop();
             }
             return;
         }
-        self.pump(ctx);
+        self.pump(now, ctx);
         self.carry_out_asks(ctx);
         let is_idle = self.lane.is_idle();
         if is_idle {
             self.lane.let_go();
         }
         self.presence.set_idle(is_idle);
-        let now = self.room.core.clock.wall();
-        let oldest_due = self.lane.oldest_due().filter(|due| *due <= now);
+        let oldest_due = self.lane.oldest_due().filter(|due| *due <= now.wall);
         self.presence.tell(self.holds.reason(), oldest_due, self.lane.oldest_retry());
     }
 

@@ -10,6 +10,7 @@ use actix::{AsyncContext as _, Context};
 use super::{WebhookActor, set_alarm};
 use crate::domain::{Timestamp, WaitReason, WebhookOwner};
 use crate::engine::attempt::{self, Flight};
+use crate::engine::clock::Now;
 use crate::engine::lane::{Peek, Waiting};
 use crate::engine::runway::Place;
 use crate::format::{self, Sender};
@@ -23,8 +24,10 @@ const MAX_FLYING_BYTES: u64 = 8 << 20;
 const PUNCTUAL: Duration = Duration::from_millis(5);
 
 impl WebhookActor {
-    pub(super) fn pump(&mut self, ctx: &mut Context<Self>) {
+    /// All of it as of `at`: what starts last is said to have started some microseconds early, what becomes due meanwhile waits.
+    pub(super) fn pump(&mut self, at: Now, ctx: &mut Context<Self>) {
         let core = Arc::clone(&self.room.core);
+        let Now { wall: now, mono: started } = at;
         if core.draining.load(Ordering::Relaxed) {
             return;
         }
@@ -33,13 +36,11 @@ impl WebhookActor {
             return;
         }
         if !self.config.is_delivering() {
-            self.holds.hold(WaitReason::Paused, core.clock.wall());
+            self.holds.hold(WaitReason::Paused, now);
             self.lane.rest();
             return;
         }
         loop {
-            // Read once: a clock that steps back must not make undue what was due a moment ago.
-            let now = core.clock.wall();
             match self.lane.peek(now) {
                 Peek::Nothing => {
                     self.holds.hold(if self.lane.waiting() > 0 { WaitReason::Order } else { WaitReason::None }, now);
@@ -49,7 +50,7 @@ impl WebhookActor {
                     self.holds.hold(WaitReason::None, now);
                     // The wall clock may lag a little behind the runtime's: never early (P8).
                     let after = due.since(now) + Duration::from_millis(1);
-                    set_alarm(self, ctx, core.clock.mono() + after);
+                    set_alarm(self, ctx, started + after);
                     return;
                 }
                 Peek::Due { data_bytes } => {
@@ -61,10 +62,9 @@ impl WebhookActor {
                 }
             }
             if !core.settler.has_room() {
-                set_alarm(self, ctx, core.clock.mono() + STORE_IS_SLOW);
+                set_alarm(self, ctx, started + STORE_IS_SLOW);
                 return;
             }
-            let started = core.clock.mono();
             if !self.may_take_off(started, ctx) {
                 // The thread's own doing, for milliseconds: what holds the lane is what held it before.
                 return;

@@ -28,6 +28,8 @@ pub enum Left {
 pub struct Stage<'t> {
     tables: &'t Tables,
     recent: &'t RwLock<Recent>,
+    /// What is in memory only, as it was before this commit: only the writer changes it.
+    before: RwLockReadGuard<'t, Recent>,
     /// Entries that stay in memory.
     fresh: Vec<LaneEntry>,
     /// Entries that leave memory.
@@ -50,6 +52,7 @@ impl<'t> Stage<'t> {
         Self {
             tables,
             recent,
+            before: recent.read(),
             fresh: Vec::new(),
             left: Vec::new(),
             left_ids: AHashSet::new(),
@@ -63,8 +66,8 @@ impl<'t> Stage<'t> {
     }
 
     /// What is in memory only, as it was before this commit.
-    pub fn recent(&self) -> RwLockReadGuard<'t, Recent> {
-        self.recent.read()
+    pub fn recent(&self) -> &Recent {
+        &self.before
     }
 
     /// Deliveries of this event have neither history nor a row although they do not wait: they must not look fresh after a crash.
@@ -120,7 +123,7 @@ impl<'t> Stage<'t> {
     /// The entry as its event is stored with it.
     pub fn enter_first(&mut self, entry: &LaneEntry) -> Result<(), StoreError> {
         let is_newest = self.fresh.last().is_none_or(|last| last.event <= entry.event);
-        if is_newest && self.recent.read().takes(entry) {
+        if is_newest && self.before.takes(entry) {
             self.fresh.push(*entry);
             self.changes.push(Change::Enter(*entry));
             return Ok(());
@@ -138,7 +141,7 @@ impl<'t> Stage<'t> {
     /// The read is of a key that was just written or just paged in.
     pub fn leave_lane(&mut self, entry: &LaneEntry) -> Result<Option<Left>, StoreError> {
         // One that has left in this commit may have come back to the same place: as a row.
-        if self.recent.read().holds(entry) && self.left_ids.insert((entry.webhook, entry.event)) {
+        if self.before.holds(entry) && self.left_ids.insert((entry.webhook, entry.event)) {
             self.left.push(*entry);
             self.changes.push(Change::Leave(*entry));
             return Ok(Some(Left::Committed));
@@ -225,6 +228,7 @@ impl<'t> Stage<'t> {
             self.tables.commit(batch)?;
         }
         *marks = marks_after;
+        drop(self.before);
         let mut recent = self.recent.write();
         self.left.iter().for_each(|entry| recent.leave(entry));
         self.fresh.iter().for_each(|entry| recent.enter(*entry));
@@ -239,18 +243,16 @@ impl<'t> Stage<'t> {
 
     /// Stages the rows of entries that leave memory without being settled; answers the floor after this commit.
     fn spill(&mut self) -> Result<EventId, StoreError> {
-        let recent = self.recent.read();
+        let recent = &self.before;
         let floor = recent.floor();
         if let Some(event) = self.spills_all {
             let fresh = std::mem::take(&mut self.fresh);
             let all: Vec<_> = recent.entries().copied().chain(fresh).collect();
             let newest = all.iter().map(|entry| entry.event).max().unwrap_or(event).max(event).max(recent.newest());
-            drop(recent);
             self.spill_these(all)?;
             return Ok(newest.next());
         }
         let old = recent.to_spill(self.fresh.len());
-        drop(recent);
         self.spill_these(old)?;
         Ok(floor)
     }
