@@ -45,7 +45,7 @@ impl Cells {
     }
 }
 
-/// Adds up here, and is told to the exporter's own counter when somebody looks.
+/// Adds up here, and is told to the exporter's own counter when somebody looks. One that is set is not added to.
 #[derive(Debug)]
 struct FoldedCounter {
     cells: Cells,

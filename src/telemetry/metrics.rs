@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::Mutex;
 
 use super::folded::Folded;
 use super::names;
@@ -44,19 +45,17 @@ pub struct AnotherRecorder;
 /// # Errors
 /// When another recorder is in place.
 pub fn install() -> Result<MetricsHandle, AnotherRecorder> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _alone = INSTALLING.lock();
     if let Some(handle) = RECORDER.get() {
         return Ok(handle.clone());
     }
     let exporter = PrometheusBuilder::new().build_recorder();
     let handle = MetricsHandle { exporter: exporter.handle(), folded: Arc::default() };
-    match metrics::set_global_recorder(Recorder { exporter, folded: Arc::clone(&handle.folded) }) {
-        Ok(()) => {
-            names::describe();
-            Ok(RECORDER.get_or_init(|| handle).clone())
-        }
-        // Somebody was faster.
-        Err(_) => RECORDER.get().cloned().ok_or(AnotherRecorder),
-    }
+    let recorder = Recorder { exporter, folded: Arc::clone(&handle.folded) };
+    metrics::set_global_recorder(recorder).map_err(|_| AnotherRecorder)?;
+    names::describe();
+    Ok(RECORDER.get_or_init(|| handle).clone())
 }
 
 struct Recorder {

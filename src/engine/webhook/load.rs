@@ -6,7 +6,7 @@ use std::rc::Rc;
 use actix::{Addr, AsyncContext as _, Context, Handler, Message};
 
 use super::WebhookActor;
-use crate::domain::{LaneClass, LaneEntry, WebhookId};
+use crate::domain::{LaneClass, LaneEntry, Timestamp, WebhookId};
 use crate::engine::carried::Carried;
 use crate::engine::lane::{Ask, Place, Waiting};
 use crate::engine::room::Room;
@@ -29,8 +29,7 @@ struct ParkedKeys(Result<Vec<u64>, StoreError>);
 const PAGE_BYTES: u64 = 1 << 20;
 
 impl WebhookActor {
-    pub(super) fn carry_out_asks(&mut self, ctx: &Context<Self>) {
-        let at = self.room.core.clock.wall();
+    pub(super) fn carry_out_asks(&mut self, at: Timestamp, ctx: &Context<Self>) {
         for ask in self.lane.take_asks() {
             match ask {
                 Ask::Load { class, order_key, after } => self.load(class, order_key, after, ctx),

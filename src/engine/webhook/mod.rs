@@ -157,7 +157,7 @@ impl WebhookActor {
             return;
         }
         self.pump(now, ctx);
-        self.carry_out_asks(ctx);
+        self.carry_out_asks(now.wall, ctx);
         let is_idle = self.lane.is_idle();
         if is_idle {
             self.lane.let_go();

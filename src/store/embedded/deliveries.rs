@@ -89,16 +89,9 @@ fn matches(query: &DeliveryQuery, delivery: &Delivery) -> bool {
 /// By event: a due time tells little of it when the clock has stepped.
 fn newest_in_memory(recent: &Recent, query: &DeliveryQuery) -> BTreeMap<EventId, LaneEntry> {
     let before = query.before.unwrap_or(EventId::MAX);
-    let mut newest = BTreeMap::new();
-    for entry in recent.of(query.webhook.as_u128()) {
-        if entry.event < before && query.kind.is_none_or(|kind| entry.kind == kind) {
-            newest.insert(entry.event, *entry);
-        }
-        if newest.len() > query.limit {
-            newest.pop_first();
-        }
-    }
-    newest
+    let is_asked = |entry: &&LaneEntry| entry.event < before && query.kind.is_none_or(|kind| entry.kind == kind);
+    let newest = recent.of(query.webhook.as_u128()).rev().filter(is_asked).take(query.limit);
+    newest.map(|entry| (entry.event, *entry)).collect()
 }
 
 /// The newest entries that were never attempted nor moved, at most as many as asked for.

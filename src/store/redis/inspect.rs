@@ -9,7 +9,7 @@ use std::time::Instant;
 use redis::{Cmd, Value, cmd};
 
 use super::answer::bytes;
-use super::read::last_event;
+use super::buckets::last_event;
 use super::shared::Shared;
 use crate::domain::ShardId;
 use crate::store::{Durability, Persistence, RecoveryReport, RedisPersistence, StoreError};

@@ -5,8 +5,8 @@
 //! client ids; `t:<day>` messages, `td` the days; `s` counters; `owner` who may settle; `g:<process>` which of
 //! a process's appends count (see `doubts`), for an hour.
 //!
-//! A bucket on `b` may be empty, where all its events were known by their client ids. Only retention takes it off: an append of another
-//! process may have put it there for bodies that are about to come.
+//! A bucket on `b` may be empty, where all its events were known by their client ids. Only retention takes it off then: an append of
+//! another process may have put it there for bodies that are about to come.
 
 use crate::domain::{EventId, InstanceId, LaneClass, ShardId, Timestamp, WebhookIdBits};
 use crate::store::moving::MessageName;

@@ -17,6 +17,7 @@
 
 mod answer;
 mod append;
+mod buckets;
 mod confirm;
 mod counts;
 mod deliveries;

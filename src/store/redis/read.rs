@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use redis::cmd;
 use serde::de::DeserializeOwned;
 
-use super::answer::{all_bytes, bytes, event_id, list, number, numbers};
+use super::answer::{all_bytes, bytes, list, number, numbers};
 use super::counts::Counted;
 use super::each::words;
 use super::keys::{self, lane_name, named};
@@ -269,32 +269,6 @@ pub async fn setting(shared: &Shared, name: &str) -> Result<Option<Vec<u8>>, Sto
     let mut read = cmd("HGET");
     read.arg(format!("{}settings", shared.keys.directory())).arg(name);
     bytes(shared.link.run(&read).await?)
-}
-
-/// The newest event id on record.
-pub async fn last_event(shared: &Shared) -> Result<Option<EventId>, StoreError> {
-    let newest = ShardId::all().map(|shard| async move {
-        for place in 0_u64.. {
-            let mut read = cmd("ZREVRANGE");
-            read.arg(shared.keys.of(shard, b"b")).arg(place).arg(place);
-            let Some(bucket) = numbers(shared.link.run(&read).await?)?.first().copied() else { break };
-            if let Some(newest) = event_ids(shared, shard, bucket).await?.pop() {
-                return Ok(Some(newest));
-            }
-        }
-        Ok::<_, StoreError>(None)
-    });
-    Ok(try_join_all(newest).await?.into_iter().flatten().max())
-}
-
-/// The ids of a bucket, ascending.
-pub async fn event_ids(shared: &Shared, shard: ShardId, bucket: u64) -> Result<Vec<EventId>, StoreError> {
-    let mut read = cmd("HKEYS");
-    read.arg(shared.keys.of(shard, &named("e:", bucket.to_string().as_bytes())));
-    let ids = all_bytes(shared.link.run(&read).await?)?;
-    let mut ids = ids.iter().map(|id| event_id(id)).collect::<Result<Vec<_>, _>>()?;
-    ids.sort_unstable();
-    Ok(ids)
 }
 
 impl Shared {

@@ -11,10 +11,10 @@ use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 
 use super::answer::{bytes, list, number, numbers};
+use super::buckets::event_ids;
 use super::counts::Counted;
 use super::each::words;
 use super::keys::{day, event_bucket, lane_name};
-use super::read::event_ids;
 use super::rows::{EventRow, corrupt, decode_event, is_plain, member};
 use super::script::Call;
 use super::shared::Shared;

@@ -8,7 +8,7 @@ use crate::store::LaneQuery;
 /// What leaves is nearly always among so many of the oldest.
 const NEAR: usize = 8;
 /// Beside those that are here so many that have left may be kept.
-const LEFT_BEHIND: usize = 32;
+const LEFT_BEHIND: usize = 8;
 
 /// Where an entry sorts within its class.
 fn place(entry: &LaneEntry) -> (Timestamp, EventId) {
@@ -27,7 +27,7 @@ pub struct Lane {
     /// The first is here: what has left stays only behind an older one.
     slots: VecDeque<Slot>,
     here: usize,
-    /// Whether their order is that of their dues too, as it is unless the clock steps back.
+    /// Whether their order is that of their dues too, as it is of all that the engine appends.
     is_by_due: bool,
 }
 
@@ -37,8 +37,12 @@ impl Lane {
         Self { slots: VecDeque::from([Slot { entry, is_here: true }]), here: 1, is_by_due: true }
     }
 
-    /// The entry's event is none before those that entered earlier.
+    /// The entry's event comes after those that entered earlier.
     pub fn enter(&mut self, entry: LaneEntry) {
+        debug_assert!(
+            self.slots.back().is_none_or(|last| last.entry.event < entry.event),
+            "an event enters a lane once"
+        );
         self.is_by_due &= self.slots.back().is_none_or(|last| last.entry.due <= entry.due);
         self.slots.push_back(Slot { entry, is_here: true });
         self.here += 1;
@@ -59,6 +63,7 @@ impl Lane {
         while self.slots.pop_front_if(|slot| !slot.is_here).is_some() {}
         if self.slots.len() > 2 * self.here + LEFT_BEHIND {
             self.slots.retain(|slot| slot.is_here);
+            self.slots.shrink_to(2 * self.slots.len());
         }
         true
     }
@@ -68,7 +73,7 @@ impl Lane {
     }
 
     /// In the order of their events.
-    pub fn entries(&self) -> impl Iterator<Item = &LaneEntry> {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &LaneEntry> {
         self.slots.iter().filter(|slot| slot.is_here).map(|slot| &slot.entry)
     }
 
@@ -103,6 +108,21 @@ mod tests {
     use super::*;
     use crate::domain::LaneClass;
     use crate::store::contract::fixtures::{at, entry, event_id, part, webhook};
+
+    #[test]
+    fn what_has_left_behind_one_that_stays_takes_no_room() {
+        let number = |n: u64| entry(webhook(1), event_id(n, 1));
+        let mut lane = Lane::of(number(0));
+        for n in 1..1_000 {
+            lane.enter(number(n));
+            if n % 100 > 1 {
+                assert!(lane.leave(number(n).event));
+            }
+        }
+        assert!(lane.slots.len() <= 2 * 21 + LEFT_BEHIND && lane.slots.capacity() < 128, "{}", lane.slots.capacity());
+        let stay = (0..10).flat_map(|hundred| [100 * hundred, 100 * hundred + 1]).map(number);
+        assert_eq!(lane.entries().copied().collect::<Vec<_>>(), stay.collect::<Vec<_>>());
+    }
 
     const CLASSES: [LaneClass; 2] = [LaneClass::Live, LaneClass::Low];
 

@@ -15,12 +15,12 @@ use std::time::Duration;
 use ahash::AHashMap;
 
 use self::lane::Lane;
-use crate::domain::{EventId, LaneEntry, WebhookIdBits};
+use crate::domain::{EventId, LaneClass, LaneEntry, WebhookIdBits};
 use crate::store::LaneQuery;
 
 /// By how much the newest entry must be newer before one is spilt. Bounds what is looked through after a crash.
 const SPILL_AFTER: Duration = Duration::from_secs(1);
-/// More are spilt sooner (P7): 8 MiB or so.
+/// More are spilt sooner (P7): 8 MiB or so, and as much again for what has left.
 const MAX_ENTRIES: usize = 32_768;
 /// Rows that one commit writes besides its own, or as many as it enters when those are more.
 const SPILT_BY_ONE_COMMIT: usize = 4_096;
@@ -114,12 +114,15 @@ impl Recent {
     }
 
     /// Of one webhook, in the order of their events.
-    pub fn of(&self, webhook: WebhookIdBits) -> impl Iterator<Item = &LaneEntry> {
+    pub fn of(&self, webhook: WebhookIdBits) -> impl DoubleEndedIterator<Item = &LaneEntry> {
         self.lanes.get(&webhook).into_iter().flat_map(Lane::entries)
     }
 
     /// As [`Store::lane`](crate::store::Store::lane), of what is here.
     pub fn page(&self, query: &LaneQuery) -> Vec<LaneEntry> {
+        if !matches!(query.class, LaneClass::Live | LaneClass::Low) {
+            return Vec::new();
+        }
         self.lanes.get(&query.webhook.as_u128()).map(|lane| lane.page(query)).unwrap_or_default()
     }
 }

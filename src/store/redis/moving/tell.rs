@@ -6,9 +6,9 @@ use futures_util::future::try_join_all;
 use redis::cmd;
 
 use super::super::answer::{all_bytes, bytes, fields, list, number, numbers};
+use super::super::buckets::event_ids;
 use super::super::deliveries::{fresh_place, record_of};
 use super::super::keys;
-use super::super::read::event_ids;
 use super::super::rows::{Record as Row, Standing, decode_event, parse_message_rows};
 use super::super::shared::Shared;
 use crate::domain::{EventId, InstanceId, LaneEntry, ShardId};
