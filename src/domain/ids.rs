@@ -35,6 +35,19 @@ impl EventId {
         self.0
     }
 
+    /// As it is written: ASCII.
+    #[must_use]
+    pub fn text(&self) -> [u8; 30] {
+        let mut text = [0; 30];
+        text[..4].copy_from_slice(EVENT_PREFIX.as_bytes());
+        let mut rest = self.0;
+        for slot in text[4..].iter_mut().rev() {
+            *slot = ALPHABET[rest as usize & 31];
+            rest >>= 5;
+        }
+        text
+    }
+
     /// The smallest id that an event accepted at `at` can have: a bound for range reads.
     #[must_use]
     pub const fn first_at(at: Timestamp) -> Self {
@@ -66,12 +79,7 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 30];
-        text[..4].copy_from_slice(EVENT_PREFIX.as_bytes());
-        for (place, slot) in text[4..].iter_mut().rev().enumerate() {
-            *slot = ALPHABET[(self.0 >> (5 * place)) as usize & 31];
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -98,12 +98,12 @@ impl Flight {
         let attempt_headers = AttemptHeaders {
             id: format::id_header(event.id),
             timestamp: HeaderValue::from(signed_at.seconds()),
-            signature: self.signer.sign(event.id, signed_at, &body),
+            signature: self.signer.sign(event.id, signed_at, body),
             attempt: self.entry.attempts.saturating_add(1),
             traceparent,
             sender: tells_by_attempt.then(|| Box::new(format::static_headers(&self.config, &sender))),
         };
-        let outcome = endpoint.post(&attempt_headers, &body, self.config.timeout()).await;
+        let outcome = endpoint.post(&attempt_headers, body, self.config.timeout()).await;
         if let (Some(tracer), Some(span)) = (&core.tracer, span) {
             let number = self.entry.attempts.saturating_add(1);
             tracer.attempt(span, self.config.id, self.entry.event, number, &outcome);

@@ -81,9 +81,9 @@ impl Carried {
     }
 
     /// The body in `format`, rendered by the first who asks.
-    pub fn body(&self, format: Format, sender: &Sender) -> Result<Bytes, NoBody> {
+    pub fn body(&self, format: Format, sender: &Sender) -> Result<&Bytes, NoBody> {
         let body = self.bodies[format as usize].get_or_init(|| format::render(format, &self.event, sender).ok());
-        body.clone().ok_or(NoBody { format, kind: self.event.kind })
+        body.as_ref().ok_or(NoBody { format, kind: self.event.kind })
     }
 }
 

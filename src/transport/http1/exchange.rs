@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
@@ -27,7 +26,7 @@ thread_local! {
 struct Exchange<'a> {
     stream: &'a mut Stream,
     /// Until all is written.
-    request: Option<Outgoing>,
+    request: Option<Outgoing<'a>>,
     sent_at: Option<Instant>,
     /// Writing failed. An answer may have come all the same, to say why.
     write_error: Option<io::Error>,
@@ -42,10 +41,10 @@ pub(in crate::transport) async fn exchange(
     stream: &mut Stream,
     template: &Template,
     headers: &AttemptHeaders,
-    body: &Bytes,
+    body: &[u8],
     max_body_bytes: usize,
 ) -> Result<Answer, Broken> {
-    let request = Some(Outgoing::new(template, headers, body.clone()));
+    let request = Some(Outgoing::new(template, headers, body));
     let unparsed = Vec::new();
     let mut exchange = Exchange { stream, request, sent_at: None, write_error: None, unparsed, max_body_bytes };
     poll_fn(|cx| exchange.poll(cx)).await

@@ -4,8 +4,6 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
 use super::Stream;
 use crate::transport::request::{AttemptHeaders, Template};
 
@@ -18,14 +16,14 @@ thread_local! {
 const MAX_KEPT: usize = 16 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct Outgoing<'b> {
     head: Vec<u8>,
-    body: Bytes,
+    body: &'b [u8],
     written: usize,
 }
 
-impl Outgoing {
-    pub(super) fn new(template: &Template, headers: &AttemptHeaders, body: Bytes) -> Self {
+impl<'b> Outgoing<'b> {
+    pub(super) fn new(template: &Template, headers: &AttemptHeaders, body: &'b [u8]) -> Self {
         let mut head = BUFFER.take();
         head.clear();
         template.write_http1(headers, body.len(), &mut head);
@@ -57,7 +55,7 @@ impl Outgoing {
     }
 }
 
-impl Drop for Outgoing {
+impl Drop for Outgoing<'_> {
     fn drop(&mut self) {
         if self.head.capacity() <= MAX_KEPT {
             BUFFER.set(std::mem::take(&mut self.head));
