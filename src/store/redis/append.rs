@@ -125,9 +125,8 @@ async fn append_elsewhere(shared: &Shared, batch: &[Append], answers: &mut [Appe
 /// A client id came again: its first event may lack what a failed call should have entered.
 async fn repair(shared: &Shared, repeated: Vec<(ShardId, EventId, LaneEntry)>) -> Result<(), StoreError> {
     for (home, first, entry) in repeated {
-        let bucket = format!("e:{}", keys::event_bucket(first));
         let mut read = redis::cmd("HGET");
-        read.arg(shared.keys.of(home, bucket.as_bytes())).arg(&first.to_be_bytes()[..]);
+        read.arg(shared.keys.events(home, keys::event_bucket(first))).arg(&first.to_be_bytes()[..]);
         let Some(blob) = bytes(shared.link.run(&read).await?)? else { continue };
         let (row, _) = decode_event(&blob)?;
         let Some(owed) = row.owed_to(entry.webhook, first) else { continue };

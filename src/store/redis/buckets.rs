@@ -4,7 +4,6 @@ use futures_util::future::try_join_all;
 use redis::cmd;
 
 use super::answer::{all_bytes, event_id, number, numbers};
-use super::keys::named;
 use super::shared::Shared;
 use crate::domain::{EventId, ShardId};
 use crate::store::StoreError;
@@ -25,7 +24,7 @@ pub async fn last_event(shared: &Shared) -> Result<Option<EventId>, StoreError> 
             below = format!("({oldest}");
             let lengths = buckets.iter().map(|bucket| async move {
                 let mut count = cmd("HLEN");
-                count.arg(shared.keys.of(shard, &named("e:", bucket.to_string().as_bytes())));
+                count.arg(shared.keys.events(shard, *bucket));
                 number(&shared.link.run(&count).await?)
             });
             let lengths = try_join_all(lengths).await?;
@@ -40,7 +39,7 @@ pub async fn last_event(shared: &Shared) -> Result<Option<EventId>, StoreError> 
 /// The ids of a bucket, ascending.
 pub async fn event_ids(shared: &Shared, shard: ShardId, bucket: u64) -> Result<Vec<EventId>, StoreError> {
     let mut read = cmd("HKEYS");
-    read.arg(shared.keys.of(shard, &named("e:", bucket.to_string().as_bytes())));
+    read.arg(shared.keys.events(shard, bucket));
     let ids = all_bytes(shared.link.run(&read).await?)?;
     let mut ids = ids.iter().map(|id| event_id(id)).collect::<Result<Vec<_>, _>>()?;
     ids.sort_unstable();

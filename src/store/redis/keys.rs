@@ -49,6 +49,11 @@ impl Keys {
         format!("{}-wake", self.base(shard).trim_end_matches(':'))
     }
 
+    /// The events of one bucket, see [`event_bucket`].
+    pub fn events(&self, shard: ShardId, bucket: u64) -> Vec<u8> {
+        self.of(shard, format!("e:{bucket}").as_bytes())
+    }
+
     /// A key of the shard.
     pub fn of(&self, shard: ShardId, name: &[u8]) -> Vec<u8> {
         [self.base(shard).as_bytes(), name].concat()

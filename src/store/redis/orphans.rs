@@ -179,8 +179,8 @@ async fn without_event(shared: &Shared, key: &[u8], skip: usize) -> Result<u64, 
 }
 
 async fn exists(shared: &Shared, id: EventId) -> Result<bool, StoreError> {
-    let (bucket, raw) = (format!("e:{}", keys::event_bucket(id)), id.to_be_bytes());
-    let ask = |shard| words([b"HEXISTS", &shared.keys.of(shard, bucket.as_bytes()), &raw]);
+    let (bucket, raw) = (keys::event_bucket(id), id.to_be_bytes());
+    let ask = |shard| words([b"HEXISTS", &shared.keys.events(shard, bucket), &raw]);
     // In the shard its id tells, or, for ids made elsewhere, any.
     let all: Vec<_> = ShardId::all().collect();
     for shards in [&[ShardId::of_event(id)][..], &all] {

@@ -135,7 +135,7 @@ async fn events_in(shared: &Shared, shard: ShardId, ids: &[EventId]) -> Result<V
     let parts = by_bucket.iter().flat_map(|(bucket, places)| places.chunks(PER_CALL).map(move |part| (bucket, part)));
     let reads = parts.map(|(bucket, places)| async move {
         let mut read = cmd("HMGET");
-        read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
+        read.arg(shared.keys.events(shard, *bucket));
         for place in places {
             read.arg(&ids[*place].to_be_bytes()[..]);
         }

@@ -205,7 +205,7 @@ type Found = Vec<(EventId, EventRow, u64)>;
 
 async fn read_events(shared: &Shared, shard: ShardId, bucket: u64, ids: &[EventId]) -> Result<Found, StoreError> {
     let mut read = cmd("HMGET");
-    read.arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
+    read.arg(shared.keys.events(shard, bucket));
     for id in ids {
         read.arg(&id.to_be_bytes()[..]);
     }

@@ -148,7 +148,7 @@ impl Staged {
             index.arg(shared.keys.of(shard, b"b")).arg(*bucket).arg(*bucket);
             let bytes = bodies.iter().map(|(_, blob)| 32 + blob.len()).sum::<usize>();
             let mut set = Cmd::with_capacity(2 + 2 * bodies.len(), 64 + bytes);
-            set.arg("HSET").arg(shared.keys.of(shard, format!("e:{bucket}").as_bytes()));
+            set.arg("HSET").arg(shared.keys.events(shard, *bucket));
             for (id, blob) in bodies {
                 set.arg(&id.to_be_bytes()[..]).arg(&blob[..]);
             }

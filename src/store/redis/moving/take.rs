@@ -55,7 +55,7 @@ pub async fn restore(shared: &Shared, records: Vec<Record>) -> Result<u64, Store
 async fn is_known(shared: &Shared, record: &EventRecord) -> Result<bool, StoreError> {
     let (shard, id) = (ShardId::of_instance(&record.event.instance), record.event.id);
     let mut read = cmd("HEXISTS");
-    read.arg(shared.keys.of(shard, format!("e:{}", keys::event_bucket(id)).as_bytes())).arg(&id.to_be_bytes()[..]);
+    read.arg(shared.keys.events(shard, keys::event_bucket(id))).arg(&id.to_be_bytes()[..]);
     Ok(number(&shared.link.run(&read).await?)? == 1)
 }
 

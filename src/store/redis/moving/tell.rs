@@ -72,7 +72,7 @@ async fn next_bucket(shared: &Shared, shard: ShardId, reached: &mut Reached) -> 
 
 async fn events(shared: &Shared, shard: ShardId, reached: &mut Reached) -> Result<Vec<Record>, StoreError> {
     let Some(first) = reached.left.front() else { return Ok(Vec::new()) };
-    let key = shared.keys.of(shard, format!("e:{}", keys::event_bucket(*first)).as_bytes());
+    let key = shared.keys.events(shard, keys::event_bucket(*first));
     let count = reached.left.len().min(PAGE_RECORDS);
     let mut sizes = cmd("EVAL");
     // Lengths first: a page of bodies could be as large as a page of the largest.
